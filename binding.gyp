@@ -1,0 +1,87 @@
+{
+  # native_tests=1 builds the C++ tests too (scripts/setup.mjs --tests); test/ is not part of the published package.
+  "variables": {"native_tests%": 0},
+  "target_defaults": {
+    # glibc_compat.h: no glibc symbol newer than 2.31 (scripts/check-glibc-floor.mjs).
+    "cflags_cc": ["-std=c++17", "-Wall", "-Wextra", "-fvisibility=hidden", "-fno-exceptions", "-fno-rtti",
+                  "-include", "posix/glibc_compat.h"],
+    "cflags_cc!": ["-std=gnu++17", "-std=gnu++20"],
+    "include_dirs": ["native"],
+    "conditions": [["\"<!(node -p \"process.env.CI || ''\")\" != \"\"", {"cflags_cc": ["-Werror"]}]]
+  },
+  "targets": [
+    {
+      # What needs neither Node nor JavaScript, apart so that native_tests can do without both.
+      "target_name": "core",
+      "type": "static_library",
+      # Some distributions' compilers turn it on; its longjmp refuses to leave one stack for another (thread_restart.cc).
+      "cflags_cc": ["-U_FORTIFY_SOURCE"],
+      "sources": [
+        "native/child/confine.cc",
+        "native/child/hold.cc",
+        "native/child/thread_restart.cc",
+        "native/posix/at_fork_hook.cc",
+        "native/posix/at_fork_list.cc",
+        "native/posix/exec.cc",
+        "native/posix/exit.cc",
+        "native/posix/futex.cc",
+        "native/posix/glibc_compat.cc",
+        "native/posix/process_lock.cc",
+        "native/posix/process_state.cc",
+        "native/posix/range_set.cc",
+        "native/posix/thread_census.cc",
+        "native/posix/wait.cc"
+      ]
+    },
+    {
+      "target_name": "atfork",
+      "dependencies": ["core"],
+      "sources": [
+        "native/addon.cc",
+        "native/binding/binding.cc",
+        "native/binding/fork_binding.cc",
+        "native/binding/lock_binding.cc",
+        "native/binding/process_binding.cc",
+        "native/runtime/credentials.cc",
+        "native/runtime/event_loop.cc",
+        "native/runtime/fork.cc",
+        "native/runtime/glibc_layout.cc",
+        "native/runtime/heap_mappings.cc",
+        "native/runtime/import_table.cc",
+        "native/runtime/libc_threads.cc",
+        "native/runtime/loop_fds.cc",
+        "native/runtime/park_position.cc",
+        "native/runtime/park_signal.cc",
+        "native/runtime/runtime_threads.cc",
+        "native/runtime/stdio_guard.cc",
+        "native/runtime/thread_roles.cc"
+      ],
+      "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
+      "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED"],
+      # now: no symbol is looked up in the child. nodelete: the Worker that loaded the addon may end, its handlers stay.
+      "ldflags": ["-Wl,-z,nodelete", "-Wl,-z,now", "-Wl,-z,relro",
+                  "-Wl,--version-script=<(module_root_dir)/native/exports.map"]
+    }
+  ],
+  "conditions": [
+    ["native_tests==1", {
+      "targets": [
+        {
+          "target_name": "native_tests",
+          "type": "executable",
+          "dependencies": ["core"],
+          "sources": [
+            "test/native/main.cc",
+            "test/native/at_fork_list_test.cc",
+            "test/native/exec_test.cc",
+            "test/native/process_lock_fork_test.cc",
+            "test/native/process_lock_test.cc",
+            "test/native/thread_census_test.cc",
+            "test/native/wait_test.cc"
+          ],
+          "include_dirs": ["test/native"]
+        }
+      ]
+    }]
+  ]
+}

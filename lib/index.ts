@@ -1,0 +1,26 @@
+/** The public interface: explicit re-exports, no logic. */
+export {
+  AtforkError,
+  DeadlockError,
+  ExecError,
+  ForkError,
+  LockTimeoutError,
+  NotOwnerError,
+  NotRecoverableError,
+  OwnerDiedError,
+  WaitError,
+} from './errors';
+export type { AtforkCode } from './errors';
+
+export { threads } from './census/threads';
+export type { ThreadAfterFork, ThreadInfo, ThreadKind } from './census/threads';
+
+export { globalLock } from './locks/global-lock';
+export type { AcquireOptions, Lock, LockGuard, LockOwner } from './locks/lock';
+
+export { execve } from './process/execve';
+export { _exit } from './process/exit';
+export { fork } from './process/fork';
+export type { ForkOptions } from './process/fork';
+export { waitpid } from './process/waitpid';
+export type { WaitStatus, WaitpidOptions } from './process/waitpid';

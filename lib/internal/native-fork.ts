@@ -1,0 +1,27 @@
+/** What native/binding/fork_binding.cc offers to JavaScript: fork, the census and the platform. Types only. */
+import type { NativeErrorInfo } from '../errors';
+import type { NativeResult } from './native-result';
+
+export interface NativeForkOutcome {
+  /** 0 in the child. */
+  pid: number;
+  /** The calling process's own. */
+  self: number;
+  /** Child: how many Workers wait to be ended. */
+  workers: number;
+  /** Child: stdio has a terminal, so `stdioEnds` must be called before the environment is torn down. */
+  terminal: boolean;
+}
+
+export interface NativeFork {
+  /** Times in milliseconds. */
+  fork(lockTimeout: number, quiesceTimeout: number): NativeResult<NativeForkOutcome>;
+  /** Checks what fork() needs and begins to watch it: once, before anything else here. Null, or why it cannot be. */
+  loadFork(isMainThread: boolean): NativeErrorInfo | null;
+  /** Child: lets the Workers that have been told to end run, to their end. */
+  releaseWorkers(): void;
+  /** Child: it is about to end. */
+  stdioEnds(): void;
+  /** The thread that the main thread started last is a Worker's. */
+  learnWorkerRoutine(): void;
+}

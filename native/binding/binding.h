@@ -1,0 +1,21 @@
+// binding.h - what the areas of the JavaScript binding offer to addon.cc, and the two helpers they share.
+// The binding turns JavaScript values into plain structs and back. It makes no system calls.
+#ifndef ATFORK_BINDING_BINDING_H_
+#define ATFORK_BINDING_BINDING_H_
+
+#include <napi.h>
+
+#include "posix/result.h"
+
+namespace atfork::binding {
+
+void InitFork(Napi::Env env, Napi::Object exports);
+void InitLock(Napi::Env env, Napi::Object exports);
+void InitProcess(Napi::Env env, Napi::Object exports);
+
+// {errnum, syscall, stage, code, detail}: lib/errors.ts makes the Error of it (NativeErrorInfo there).
+Napi::Object ToNativeErrorInfo(Napi::Env env, const Error& error);
+
+}  // namespace atfork::binding
+
+#endif  // ATFORK_BINDING_BINDING_H_

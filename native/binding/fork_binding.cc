@@ -1,0 +1,57 @@
+// fork_binding.cc - fork(), the ending of Workers in the child, and what the platform can do.
+// Runs in:  the main thread, but for InitFork, which runs in every environment.
+#include <napi.h>
+
+#include "binding/binding.h"
+#include "runtime/fork.h"
+#include "runtime/runtime_threads.h"
+#include "runtime/stdio_guard.h"
+#include "runtime/thread_roles.h"
+
+namespace atfork::binding {
+namespace {
+
+// fork(lockTimeoutMs, quiesceTimeoutMs) -> {pid, self, workers, terminal} or a NativeErrorInfo.
+Napi::Value Fork(const Napi::CallbackInfo& info) {
+  Napi::Env env = info.Env();
+  uv_loop_t* loop = nullptr;
+  if (napi_get_uv_event_loop(env, &loop) != napi_ok) return env.Undefined();
+  const runtime::ForkOptions options = {info[0].As<Napi::Number>().DoubleValue(),
+                                        info[1].As<Napi::Number>().DoubleValue()};
+  Result<runtime::ForkOutcome> outcome = runtime::Fork(loop, options);
+  if (!outcome) return ToNativeErrorInfo(env, outcome.error());
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("pid", outcome.value().pid);
+  result.Set("self", outcome.value().self);
+  result.Set("workers", outcome.value().workers);
+  result.Set("terminal", outcome.value().terminal);
+  return result;
+}
+
+void StdioEnds(const Napi::CallbackInfo&) { runtime::StdioEnds(); }
+
+void ReleaseWorkers(const Napi::CallbackInfo&) { runtime::ReleaseHeldWorkers(); }
+
+void LearnWorkerRoutine(const Napi::CallbackInfo&) { runtime::LearnWorkerRoutineFromLastStart(); }
+
+// loadFork(isMainThread) -> null or a NativeErrorInfo: why fork() cannot be offered.
+Napi::Value LoadFork(const Napi::CallbackInfo& info) {
+  if (!info[0].As<Napi::Boolean>().Value()) {
+    runtime::LearnWorkerRoutineFromThisThread();
+    return info.Env().Null();
+  }
+  Status loaded = runtime::LoadFork();
+  return loaded ? info.Env().Null() : ToNativeErrorInfo(info.Env(), loaded.error()).As<Napi::Value>();
+}
+
+}  // namespace
+
+void InitFork(Napi::Env env, Napi::Object exports) {
+  exports.Set("fork", Napi::Function::New(env, Fork, "fork"));
+  exports.Set("loadFork", Napi::Function::New(env, LoadFork, "loadFork"));
+  exports.Set("releaseWorkers", Napi::Function::New(env, ReleaseWorkers, "releaseWorkers"));
+  exports.Set("stdioEnds", Napi::Function::New(env, StdioEnds, "stdioEnds"));
+  exports.Set("learnWorkerRoutine", Napi::Function::New(env, LearnWorkerRoutine, "learnWorkerRoutine"));
+}
+
+}  // namespace atfork::binding

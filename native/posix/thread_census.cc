@@ -1,0 +1,232 @@
+// thread_census.cc - every kernel thread of this process, from /proc/self/task (proc(5)) and from libc's memory.
+// Runs in:  the parent or a complete child, any thread.
+// Calls:    getdents64(2), openat(2), read(2), get_robust_list(2), process_vm_readv(2), dlsym(3), dl_iterate_phdr(3).
+// Allocates: only in LearnThreadLayout (its error) and ListThreads.
+//
+// The kernel knows a thread's id and name but not what it runs. libc does: pthread_create keeps the start routine in
+// the thread's `struct pthread`. get_robust_list(2) leads there from a thread id, since the list head that libc
+// registers lies inside that struct, at a distance that the calling thread can measure on itself. Where in the struct
+// the start routine lies is told by a descriptor that glibc exports for debuggers (nptl_db/structs.def).
+// Another thread may end at any moment and its stack be unmapped, so its memory is read by process_vm_readv(2) on
+// ourselves: EFAULT instead of SIGSEGV.
+#include "posix/thread_census.h"
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <link.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <string_view>
+#include <utility>
+
+namespace atfork {
+namespace {
+
+// The kernel's record of getdents64(2).
+struct DirectoryEntry {
+  uint64_t inode;
+  int64_t offset;
+  uint16_t length;
+  uint8_t type;
+  char name[];
+};
+
+// "<tid>/<file>" without stdio, which may lock and allocate.
+class TaskPath {
+ public:
+  TaskPath(pid_t tid, const char* file) {
+    char* at = text_ + kDigits;
+    *at = '/';
+    std::strncpy(at + 1, file, kFile - 1);
+    for (pid_t rest = tid; rest > 0; rest /= 10) *--at = static_cast<char>('0' + rest % 10);
+    begin_ = at;
+  }
+  const char* c_str() const { return begin_; }
+
+ private:
+  static constexpr int kDigits = 10;
+  static constexpr int kFile = 8;
+  char text_[kDigits + 1 + kFile] = {};
+  const char* begin_;
+};
+
+// The bytes read; empty when the thread is gone.
+std::string_view ReadTaskFile(int task_fd, pid_t tid, const char* file, char* into, size_t size) {
+  const UniqueFd fd(openat(task_fd, TaskPath(tid, file).c_str(), O_RDONLY | O_CLOEXEC));
+  const ssize_t length = fd ? read(fd.get(), into, size) : -1;
+  return std::string_view(into, length > 0 ? static_cast<size_t>(length) : 0);
+}
+
+// Zero for "." and "..".
+pid_t ParseTid(const char* name) {
+  pid_t tid = 0;
+  for (; *name >= '0' && *name <= '9'; ++name) tid = tid * 10 + (*name - '0');
+  return tid;
+}
+
+uintptr_t RobustHead(pid_t tid) {
+  robust_list_head* head = nullptr;
+  size_t length = 0;
+  return syscall(SYS_get_robust_list, tid, &head, &length) == 0 ? reinterpret_cast<uintptr_t>(head) : 0;
+}
+
+int MatchModule(dl_phdr_info* info, size_t, void* data) {
+  auto& [address, module] = *static_cast<std::pair<uintptr_t, ModuleRef>*>(data);
+  for (int i = 0; i < info->dlpi_phnum; ++i) {
+    const auto& segment = info->dlpi_phdr[i];
+    const uintptr_t begin = info->dlpi_addr + segment.p_vaddr;
+    const uintptr_t end = begin + segment.p_memsz;
+    if (segment.p_type != PT_LOAD || (segment.p_flags & PF_X) == 0 || address < begin || address >= end) continue;
+    module.begin = begin;
+    module.end = end;
+    module.is_program = info->dlpi_name[0] == '\0';
+    const char* slash = std::strrchr(info->dlpi_name, '/');
+    // Copied while the loader's lock is held: a dlclose elsewhere frees the name.
+    std::strncpy(module.name, slash == nullptr ? info->dlpi_name : slash + 1, sizeof module.name - 1);
+    return 1;
+  }
+  return 0;
+}
+
+// The file name of the main program, which the loader does not know. Not argv[0]: setting process.title overwrites it.
+std::string ProgramName() {
+  char path[PATH_MAX];
+  const ssize_t length = readlink("/proc/self/exe", path, sizeof path);
+  if (length <= 0) return {};
+  std::string_view name(path, static_cast<size_t>(length));
+  name.remove_prefix(name.rfind('/') + 1);
+  constexpr std::string_view kDeleted = " (deleted)";
+  if (name.size() > kDeleted.size() && name.substr(name.size() - kDeleted.size()) == kDeleted) {
+    name.remove_suffix(kDeleted.size());
+  }
+  return std::string(name);
+}
+
+// Of the process; set at load, read by any thread.
+std::atomic<ThreadClassifier> classify{ClassifyByModule};
+
+}  // namespace
+
+Result<ThreadLayout> LearnThreadLayout() {
+  const auto refuse = [](const char* why) { return Error::Refused("ERR_ATFORK_UNSUPPORTED", "census", why); };
+  // {size of the field in bits, number of elements, offset in bytes}
+  const auto* field = static_cast<const uint32_t*>(dlsym(RTLD_DEFAULT, "_thread_db_pthread_start_routine"));
+  if (field == nullptr) return refuse("libc has no symbol _thread_db_pthread_start_routine");
+  if (field[0] != 8 * sizeof(uintptr_t)) return refuse("struct pthread: the start routine is not a pointer");
+  const uintptr_t head = RobustHead(0);
+  if (head == 0) return refuse("get_robust_list(2) does not work here");
+  // In glibc a pthread_t is the address of the struct; on arm64 the thread pointer is not.
+  const auto distance = static_cast<ptrdiff_t>(head - static_cast<uintptr_t>(pthread_self()));
+  // The struct has 2-3 KB on every glibc up to 2.43. A head elsewhere is not libc's own.
+  constexpr ptrdiff_t kLargestStruct = 8192;
+  if (distance <= 0 || distance >= kLargestStruct) return refuse("struct pthread: the robust list head lies outside");
+  return ThreadLayout{distance, static_cast<ptrdiff_t>(field[2])};
+}
+
+Result<UniqueFd> OpenTaskDirectory() {
+  UniqueFd fd(open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) return Error::Errno("open", "census");
+  return Result<UniqueFd>(std::move(fd));
+}
+
+Status ForEachThread(int task_fd, bool (*visit)(pid_t tid, void* context), void* context) {
+  if (lseek(task_fd, 0, SEEK_SET) < 0) return Error::Errno("lseek", "census");
+  alignas(DirectoryEntry) char buffer[4096];
+  for (;;) {
+    const long length = syscall(SYS_getdents64, task_fd, buffer, sizeof buffer);
+    if (length < 0) return Error::Errno("getdents64", "census");
+    if (length == 0) return Unit{};
+    for (long at = 0; at < length;) {
+      const auto* entry = reinterpret_cast<const DirectoryEntry*>(buffer + at);
+      at += entry->length;
+      const pid_t tid = ParseTid(entry->name);
+      if (tid > 0 && !visit(tid, context)) return Unit{};
+    }
+  }
+}
+
+bool ReadThread(int task_fd, pid_t tid, const ThreadLayout* layout, ThreadRecord* record) {
+  *record = {};
+  record->tid = tid;
+  // The name comes from comm, where a trailing newline is all that is not part of it. In stat it stands in parentheses,
+  // unescaped, and may hold spaces and parentheses itself: the state follows the last ')'.
+  char text[512];
+  const std::string_view comm = ReadTaskFile(task_fd, tid, "comm", text, sizeof record->name);
+  if (comm.empty()) return false;
+  std::memcpy(record->name, comm.data(), comm.size() - 1);
+  const std::string_view stat = ReadTaskFile(task_fd, tid, "stat", text, sizeof text);
+  const size_t close = stat.rfind(')');
+  if (close == std::string_view::npos || close + 2 >= stat.size()) return false;
+  record->state = stat[close + 2];
+  if (layout != nullptr) {
+    record->pd = FindDescriptor(*layout, tid);
+    if (tid != getpid()) record->start_routine = StartRoutineOf(*layout, record->pd);
+  }
+  return true;
+}
+
+uintptr_t FindDescriptor(const ThreadLayout& layout, pid_t tid) {
+  const uintptr_t head = RobustHead(tid);
+  return head == 0 ? 0 : head - static_cast<uintptr_t>(layout.robust_head);
+}
+
+uintptr_t StartRoutineOf(const ThreadLayout& layout, uintptr_t pd) {
+  uintptr_t routine = 0;
+  iovec local = {&routine, sizeof routine};
+  iovec remote = {reinterpret_cast<void*>(pd + static_cast<uintptr_t>(layout.start_routine)), sizeof routine};
+  const bool read = pd != 0 && process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == sizeof routine;
+  return read ? routine : 0;
+}
+
+ModuleRef FindModule(uintptr_t address) {
+  std::pair<uintptr_t, ModuleRef> wanted{address, {}};
+  if (address != 0) dl_iterate_phdr(MatchModule, &wanted);
+  return wanted.second;
+}
+
+ThreadClass ClassifyByModule(const ThreadRecord& record) {
+  if (record.tid == getpid()) return {"main", "kept"};
+  return {record.module.is_program ? "runtime" : "foreign", "lost"};
+}
+
+void SetThreadClassifier(ThreadClassifier classifier) { classify.store(classifier); }
+
+Result<std::vector<ThreadListing>> ListThreads() {
+  const Result<UniqueFd> directory = OpenTaskDirectory();
+  if (!directory.ok()) return directory.error();
+  const int task_fd = directory.value().get();
+
+  std::vector<pid_t> tids;
+  const Status listed = ForEachThread(
+      task_fd,
+      [](pid_t tid, void* context) {
+        static_cast<std::vector<pid_t>*>(context)->push_back(tid);
+        return true;
+      },
+      &tids);
+  if (!listed.ok()) return listed.error();
+
+  // Learned anew each time: cheap, and what it says holds for the libc, not for the thread.
+  const Result<ThreadLayout> layout = LearnThreadLayout();
+  const std::string program = ProgramName();
+  std::vector<ThreadListing> listings;
+  for (const pid_t tid : tids) {
+    ThreadRecord record;
+    if (!ReadThread(task_fd, tid, layout.ok() ? &layout.value() : nullptr, &record)) continue;
+    record.module = FindModule(record.start_routine);
+    const bool in_program = tid == getpid() || record.module.is_program;
+    std::string module = in_program ? program : record.module.name;
+    const ThreadClass what = classify.load()(record);
+    listings.push_back({record, std::move(module), what});
+  }
+  return listings;
+}
+
+}  // namespace atfork

@@ -1,0 +1,33 @@
+// thread_identity.h - who a thread is to the locks, and to which process it belongs. A plain record: one per thread,
+// written by its own thread only. process_state.h hands it out.
+#ifndef ATFORK_POSIX_THREAD_IDENTITY_H_
+#define ATFORK_POSIX_THREAD_IDENTITY_H_
+
+#include <sys/types.h>
+
+#include <cstdint>
+
+namespace atfork {
+
+struct ThreadIdentity {
+  // Names this thread in lock words. Never reused, and not a tid: the thread that forks keeps its token in the child,
+  // where its tid is another one, so what it held it can still release. kNoToken: there was none left to give.
+  uint32_t token = 0;
+  // How many forks lie between the process that loaded this library and the one that this thread belongs to. The thread
+  // that forks moves on with its child. A thread that was brought back to life in the child, only to be ended there,
+  // keeps the number of its parent, and the locks know it by that.
+  uint32_t generation = 0;
+  pid_t pid = 0;
+  pid_t tid = 0;
+  // How many at-fork handlers the fork under way on this thread is about; see AtForkList::RunPrepare.
+  uint32_t at_fork_limit = 0;
+};
+
+// The owner's part of a lock word has this many bits: a process runs out of tokens after a thousand million threads.
+inline constexpr uint32_t kTokenMask = (1u << 30) - 1;
+inline constexpr uint32_t kNoToken = kTokenMask - 1;
+inline constexpr uint32_t kNoGeneration = UINT32_MAX;
+
+}  // namespace atfork
+
+#endif  // ATFORK_POSIX_THREAD_IDENTITY_H_

@@ -1,0 +1,134 @@
+// event_loop.cc - see event_loop.h.
+// Runs in:  the main thread, parent and child. A work item runs on a pool thread.
+// Calls:    libuv, on loops of our own but for uv_loop_fork(3) and uv_async_send(3).
+// Rests on: libuv src/threadpool.c: its own child handler makes the next uv_queue_work start a new pool.
+#include "runtime/event_loop.h"
+
+#include <pthread.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <atomic>
+
+#include "posix/futex.h"
+#include "runtime/import_table.h"
+#include "runtime/runtime_threads.h"
+#include "runtime/thread_roles.h"
+
+namespace atfork::runtime {
+namespace {
+
+// A loop of our own with one work item on it.
+class PoolErrand {
+ public:
+  // 0 or a libuv error, as the next.
+  int Open() {
+    const int error = uv_loop_init(&loop_);
+    if (error != 0) return error;
+    started_ = true;
+    request_.data = this;
+    return uv_timer_init(&loop_, &timer_);
+  }
+
+  int Queue(uv_work_cb work) {
+    return uv_queue_work(&loop_, &request_, work, [](uv_work_t* request, int) {
+      auto* errand = static_cast<PoolErrand*>(request->data);
+      errand->done_ = true;
+      uv_stop(&errand->loop_);
+    });
+  }
+
+  // Runs the loop until the work is done, at most for `milliseconds`.
+  bool Run(uint64_t milliseconds) {
+    uv_update_time(&loop_);
+    uv_timer_start(
+        &timer_, [](uv_timer_t* timer) { uv_stop(timer->loop); }, milliseconds, 0);
+    if (!done_) uv_run(&loop_, UV_RUN_DEFAULT);
+    uv_timer_stop(&timer_);
+    return done_;
+  }
+
+  void Close() {
+    uv_close(reinterpret_cast<uv_handle_t*>(&timer_), nullptr);
+    uv_run(&loop_, UV_RUN_DEFAULT);
+    uv_loop_close(&loop_);
+    started_ = false;
+  }
+
+  bool started() const { return started_; }
+
+ private:
+  uv_loop_t loop_;
+  uv_timer_t timer_;
+  uv_work_t request_;
+  bool started_ = false;
+  bool done_ = false;
+};
+
+// Process-wide, main thread only. Outlives a time-out: the work item may still be queued.
+PoolErrand learning;
+
+// While set, which mutex the main thread locks first: the one that uv_queue_work takes is the pool's.
+std::atomic<bool> watching_locks{false};
+pthread_mutex_t* first_locked = nullptr;
+int (*original_mutex_lock)(pthread_mutex_t*) = pthread_mutex_lock;
+
+int WatchedMutexLock(pthread_mutex_t* mutex) {
+  if (watching_locks.load(std::memory_order_relaxed) && first_locked == nullptr && syscall(SYS_gettid) == getpid()) {
+    first_locked = mutex;
+  }
+  return original_mutex_lock(mutex);
+}
+
+Status StartLearning() {
+  Status watched = ReplaceImport("pthread_mutex_lock", reinterpret_cast<void*>(WatchedMutexLock),
+                                 reinterpret_cast<void**>(&original_mutex_lock));
+  if (!watched) return watched;
+  int error = learning.Open();
+  watching_locks.store(true);
+  if (error == 0) error = learning.Queue([](uv_work_t*) { LearnPoolRoutineFromThisThread(); });
+  watching_locks.store(false);
+  void* watcher = nullptr;
+  watched = ReplaceImport("pthread_mutex_lock", reinterpret_cast<void*>(original_mutex_lock), &watcher);
+  if (!watched) return watched;
+  if (error != 0) return Error::Errno("uv_queue_work", "quiesce", -error);
+  if (first_locked == nullptr)
+    return Error::Refused("ERR_ATFORK_UNSUPPORTED", "quiesce", "uv_queue_work locked nothing");
+  LearnPoolMutex(first_locked);
+  return Unit{};
+}
+
+// More than enough for a pool that has nothing else to do.
+constexpr uint64_t kNewPoolPatienceMs = 60 * 1000;
+
+}  // namespace
+
+Status LearnPool(int64_t deadline) {
+  if (KnowsPoolRoutine()) return Unit{};
+  if (!learning.started()) {
+    Status started = StartLearning();
+    if (!started) return started;
+  }
+  const int64_t left = deadline - MonotonicNanos();
+  if (!learning.Run(left > 0 ? static_cast<uint64_t>(left / 1000000) : 0)) {
+    return Error::Refused("ERR_ATFORK_QUIESCE_TIMEOUT", "quiesce", "libuv's pool is busy");
+  }
+  learning.Close();
+  return Unit{};
+}
+
+int RenewLoop(uv_loop_t* loop) { return uv_loop_fork(loop); }
+
+int RenewPool() {
+  PoolErrand errand;
+  int error = errand.Open();
+  if (error == 0) error = errand.Queue([](uv_work_t*) {});
+  if (error != 0) return error;
+  if (!errand.Run(kNewPoolPatienceMs)) return UV_ETIMEDOUT;
+  errand.Close();
+  return 0;
+}
+
+void AnnounceFinishedWork(uv_loop_t* loop) { uv_async_send(&loop->wq_async); }
+
+}  // namespace atfork::runtime

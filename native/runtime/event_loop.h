@@ -1,0 +1,30 @@
+// event_loop.h - what libuv needs around a fork: the main loop's kernel state, and the thread pool.
+#ifndef ATFORK_RUNTIME_EVENT_LOOP_H_
+#define ATFORK_RUNTIME_EVENT_LOOP_H_
+
+#include <uv.h>
+
+#include <cstdint>
+
+#include "posix/result.h"
+
+namespace atfork::runtime {
+
+// Parent: learns which threads are the pool's, from inside one work item on a loop of our own (the main loop is not
+// kept alive by it). Starts the pool if nobody has yet. Refused when no pool thread gets to it before `deadline`.
+Status LearnPool(int64_t deadline);
+
+// Child, before any other thread runs: gives the main loop a kernel state of its own (uv_loop_fork(3)).
+// Returns 0 or a negative libuv error.
+int RenewLoop(uv_loop_t* loop);
+
+// Child, with the runtime's threads back: has libuv build its new pool now. At exit libuv would otherwise tear down the
+// parent's: its condition variable still counts waiters that are gone. Returns 0 or a negative libuv error.
+int RenewPool();
+
+// Child: work that the parent's pool had finished but that was not delivered yet is announced again.
+void AnnounceFinishedWork(uv_loop_t* loop);
+
+}  // namespace atfork::runtime
+
+#endif  // ATFORK_RUNTIME_EVENT_LOOP_H_

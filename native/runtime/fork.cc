@@ -1,0 +1,173 @@
+// fork.cc - the order of things around fork(2).
+// Runs in:  the main thread; from fork's return of 0 on, the child's.
+// Calls:    fork(3) (not _Fork: libuv's, libc's and everybody's handlers must run), rt_sigprocmask(2).
+//
+// Each step in the child may rely on those above it; docs/design.md gives the reasons for the order.
+#include "runtime/fork.h"
+
+#include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstring>
+
+#include "child/confine.h"
+#include "child/hold.h"
+#include "posix/futex.h"
+#include "posix/process_state.h"
+#include "runtime/credentials.h"
+#include "runtime/event_loop.h"
+#include "runtime/heap_mappings.h"
+#include "runtime/loop_fds.h"
+#include "runtime/runtime_threads.h"
+#include "runtime/stdio_guard.h"
+#include "runtime/thread_roles.h"
+
+namespace atfork::runtime {
+namespace {
+
+// All signals, those that libc keeps out of sigfillset(3) included: a handler must not run in the child before it is
+// complete, and must not run in the parent while the others stand still.
+class SignalsBlocked {
+ public:
+  SignalsBlocked() { Set(~uint64_t{0}, &before_); }
+  ~SignalsBlocked() { Set(before_, nullptr); }
+  SignalsBlocked(const SignalsBlocked&) = delete;
+  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
+
+ private:
+  static void Set(uint64_t mask, uint64_t* before) {
+    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, before, sizeof mask);
+  }
+  uint64_t before_ = 0;
+};
+
+// The global lock, for as long as the fork takes.
+class LockHeld {
+ public:
+  explicit LockHeld(int64_t deadline) : self_(ThisThread()) {
+    status_ = GetProcessState()->global_lock.AcquireForFork(self_, deadline);
+  }
+  ~LockHeld() {
+    if (IsAcquired(status_)) GetProcessState()->global_lock.ReleaseAfterFork(self_);
+  }
+  LockHeld(const LockHeld&) = delete;
+  LockHeld& operator=(const LockHeld&) = delete;
+  AcquireStatus status() const { return status_; }
+
+ private:
+  const ThreadIdentity& self_;
+  AcquireStatus status_;
+};
+
+[[noreturn]] void AbandonChild(const char* what, int error) {
+  char text[160];
+  const int length = std::snprintf(text, sizeof text, "atfork: the forked child could not be completed: %s: %s\n", what,
+                                   error == 0 ? "failed" : std::strerror(error));
+  if (write(STDERR_FILENO, text, static_cast<size_t>(length)) < 0) {
+    // There is nobody else to tell.
+  }
+  _exit(child::kChildFailure);
+}
+
+void RestoreThreads(uv_loop_t* loop, const ParkedCounts& counts, const PipeEnds& pipe_before) {
+  RestoreRuntimeThreads();
+  RestoreHeapMappings();
+  // Read now: uv_loop_fork makes pipes too.
+  const PipeEnds signal_lock = LastPipe();
+  int error = ReplaceLoopFds();
+  if (error != 0) AbandonChild("event loop descriptors", error);
+  error = RenewLoop(loop);
+  if (error != 0) AbandonChild("uv_loop_fork", -error);
+  if (counts.workers != 0) {
+    int fds[child::kMaxConfinedFds];
+    int count = 0;
+    for (const int fd : LoopEventFds()) {
+      if (count < child::kMaxConfinedFds - 3) fds[count++] = fd;
+    }
+    fds[count++] = loop->async_io_watcher.fd;
+    if (signal_lock.read_end != pipe_before.read_end || signal_lock.write_end != pipe_before.write_end) {
+      fds[count++] = signal_lock.read_end;
+      fds[count++] = signal_lock.write_end;
+    }
+    child::SetConfinedFds(fds, count);
+  }
+  error = RestartRuntimeThreads();
+  if (error != 0) AbandonChild("clone", error);
+}
+
+Result<ForkOutcome> ForkParked(uv_loop_t* loop, const ParkedCounts& counts) {
+  Status noted = SnapshotLoopFds(uv_backend_fd(loop), loop->async_io_watcher.fd);
+  if (!noted) {
+    ReleaseRuntimeThreads();
+    return noted.error();
+  }
+  const PipeEnds pipe_before = LastPipe();
+  pid_t pid;
+  int fork_errno;
+  bool broken;
+  {
+    const SignalsBlocked blocked;
+    IncludeHeapMappings();
+    pid = fork();
+    fork_errno = errno;
+    broken = ParkWasBroken();
+    if (pid == 0) {
+      if (broken) _exit(child::kChildFailure);
+      RestoreThreads(loop, counts, pipe_before);
+    } else {
+      ReleaseRuntimeThreads();
+      RestoreHeapMappings();
+    }
+  }
+  if (pid == 0) {
+    // Only now: the pool's threads inherit the signal mask.
+    const int error = counts.pool == 0 ? 0 : RenewPool();
+    if (error != 0) AbandonChild("thread pool", -error);
+    AnnounceFinishedWork(loop);
+    return ForkOutcome{0, getpid(), counts.workers, KeepInheritedStdio()};
+  }
+  if (pid < 0) return Error::Errno("fork", "fork", fork_errno);
+  if (broken) {
+    while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
+    }
+    return Error::Refused("ERR_ATFORK_QUIESCE_TIMEOUT", "fork", "fork(2) waited for a lock that a parked thread held");
+  }
+  return ForkOutcome{pid, getpid(), 0, false};
+}
+
+Status loaded = Unit{};
+
+}  // namespace
+
+Status LoadFork() {
+  loaded = WatchThreadStarts();
+  if (loaded) SetThreadClassifier(ClassifyThread);
+  if (loaded) loaded = LoadRuntimeThreads();
+  if (loaded) loaded = WatchHeapMappings();
+  if (loaded) loaded = WatchLoopFds();
+  if (loaded) loaded = WatchStdio();
+  if (loaded) loaded = WatchCredentials();
+  if (loaded && !child::CanConfine()) {
+    loaded = Error::Refused("ERR_ATFORK_UNSUPPORTED", "load", "seccomp(2) filters are not there");
+  }
+  return loaded;
+}
+
+Result<ForkOutcome> Fork(uv_loop_t* loop, const ForkOptions& options) {
+  if (!loaded) return loaded.error();
+  const LockHeld lock(DeadlineAfterMs(options.lock_timeout_ms));
+  if (lock.status() == AcquireStatus::kTimedOut) {
+    return Error{ETIMEDOUT, "", "lock", "ERR_ATFORK_LOCK_TIMEOUT", {}};
+  }
+  const int64_t deadline = DeadlineAfterMs(options.quiesce_timeout_ms);
+  Status pool = LearnPool(deadline);
+  if (!pool) return pool.error();
+  Result<ParkedCounts> parked = ParkRuntimeThreads(deadline);
+  if (!parked) return parked.error();
+  return ForkParked(loop, parked.value());
+}
+
+}  // namespace atfork::runtime

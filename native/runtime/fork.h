@@ -1,0 +1,35 @@
+// fork.h - the whole of a fork, in order.
+#ifndef ATFORK_RUNTIME_FORK_H_
+#define ATFORK_RUNTIME_FORK_H_
+
+#include <sys/types.h>
+#include <uv.h>
+
+#include <string>
+
+#include "posix/result.h"
+
+namespace atfork::runtime {
+
+// Checks, once, whether fork() can be offered here, and begins to watch what it needs. Main thread, at load.
+// The reason why not stays available.
+Status LoadFork();
+
+struct ForkOptions {
+  double lock_timeout_ms;
+  double quiesce_timeout_ms;
+};
+
+struct ForkOutcome {
+  pid_t pid;      // 0 in the child
+  pid_t self;     // the calling process's own
+  int workers;    // child: Workers that wait to be ended; see ReleaseHeldWorkers
+  bool terminal;  // child: StdioEnds must be called when it ends
+};
+
+// Main thread. An error means that there is no child and that everything is as before.
+Result<ForkOutcome> Fork(uv_loop_t* loop, const ForkOptions& options);
+
+}  // namespace atfork::runtime
+
+#endif  // ATFORK_RUNTIME_FORK_H_

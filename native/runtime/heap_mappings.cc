@@ -1,0 +1,147 @@
+// heap_mappings.cc - see heap_mappings.h.
+// Runs in:  the watchers on any thread of the runtime, inside V8's allocator: they must not call back into V8.
+//           Include and Restore on the forking thread, with every other runtime thread parked; Restore in the child
+//           before any of them runs again.
+// Calls:    madvise(2) MADV_DOFORK, MADV_DONTFORK; proc(5) smaps.
+// Locks:    `watch.lock` is taken by the watchers around the change itself, and by the forking thread over the fork. A
+//           thread inside a watcher is never parked (its program counter lies in this module), so nobody can own the
+//           lock in the child but the forking thread.
+#include "runtime/heap_mappings.h"
+
+#include <pthread.h>
+#include <stdarg.h>
+#include <sys/mman.h>
+
+#include <cinttypes>
+#include <cstdio>
+#include <cstring>
+#include <iterator>
+
+#include "posix/range_set.h"
+#include "runtime/import_table.h"
+
+namespace atfork::runtime {
+namespace {
+
+// Process-wide: V8's mappings are the process's, whichever Worker made them.
+struct Watch {
+  pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+  RangeSet marked;
+  int (*madvise)(void*, size_t, int);
+  int (*munmap)(void*, size_t);
+  void* (*mmap)(void*, size_t, int, int, int, off_t);
+  void* (*mremap)(void*, size_t, size_t, int, ...);
+};
+Watch watch;
+
+class Locked {
+ public:
+  Locked() { pthread_mutex_lock(&watch.lock); }
+  ~Locked() { pthread_mutex_unlock(&watch.lock); }
+  Locked(const Locked&) = delete;
+  Locked& operator=(const Locked&) = delete;
+};
+
+uintptr_t Address(const void* pointer) { return reinterpret_cast<uintptr_t>(pointer); }
+
+int WatchedMadvise(void* start, size_t length, int advice) {
+  if (advice != MADV_DONTFORK && advice != MADV_DOFORK) return watch.madvise(start, length, advice);
+  Locked locked;
+  const int result = watch.madvise(start, length, advice);
+  if (result == 0 && advice == MADV_DONTFORK) watch.marked.Add(Address(start), Address(start) + length);
+  if (result == 0 && advice == MADV_DOFORK) watch.marked.Remove(Address(start), Address(start) + length);
+  return result;
+}
+
+int WatchedMunmap(void* start, size_t length) {
+  Locked locked;
+  const int result = watch.munmap(start, length);
+  if (result == 0) watch.marked.Remove(Address(start), Address(start) + length);
+  return result;
+}
+
+void* WatchedMmap(void* start, size_t length, int protection, int flags, int fd, off_t offset) {
+  if ((flags & MAP_FIXED) == 0) return watch.mmap(start, length, protection, flags, fd, offset);
+  Locked locked;
+  void* result = watch.mmap(start, length, protection, flags, fd, offset);
+  if (result != MAP_FAILED) watch.marked.Remove(Address(start), Address(start) + length);
+  return result;
+}
+
+void* WatchedMremap(void* old_start, size_t old_length, size_t new_length, int flags, ...) {
+  va_list rest;
+  va_start(rest, flags);
+  void* fixed = (flags & MREMAP_FIXED) != 0 ? va_arg(rest, void*) : nullptr;
+  va_end(rest);
+  Locked locked;
+  void* result = watch.mremap(old_start, old_length, new_length, flags, fixed);
+  // The mark travels with the mapping. V8 moves only file-backed pages of its builtins, which carry none.
+  if (result != MAP_FAILED) {
+    watch.marked.Remove(Address(old_start), Address(old_start) + old_length);
+    watch.marked.Remove(Address(result), Address(result) + new_length);
+  }
+  return result;
+}
+
+// Adds the private anonymous mappings whose VmFlags say "dc" (do not copy on fork).
+Status ReadMarks(RangeSet* marked) {
+  FILE* smaps = std::fopen("/proc/self/smaps", "re");
+  if (smaps == nullptr) return Error::Errno("open", "load");
+  char line[512];
+  AddressRange mapping = {0, 0};
+  bool anonymous = false;
+  while (std::fgets(line, sizeof line, smaps) != nullptr) {
+    // A field's name may begin like a number ("AnonHugePages"), so nothing is kept of a line that does not match whole.
+    AddressRange range;
+    char permissions[5];
+    unsigned long inode = 0;
+    if (std::sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %4s %*x %*s %lu", &range.begin, &range.end, permissions, &inode) ==
+        4) {
+      mapping = range;
+      anonymous = permissions[3] == 'p' && inode == 0;
+    } else if (std::strncmp(line, "VmFlags:", 8) == 0 && anonymous && std::strstr(line, " dc") != nullptr) {
+      marked->Add(mapping.begin, mapping.end);
+    }
+  }
+  std::fclose(smaps);
+  return Unit{};
+}
+
+void AdviseAll(int advice) {
+  // A range whose middle has gone meanwhile is still advised on both sides of the hole; ENOMEM says no more than that.
+  for (const AddressRange& range : watch.marked.ranges()) {
+    watch.madvise(reinterpret_cast<void*>(range.begin), range.end - range.begin, advice);
+  }
+}
+
+}  // namespace
+
+Status WatchHeapMappings() {
+  watch.madvise = madvise;
+  watch.munmap = munmap;
+  watch.mmap = mmap;
+  watch.mremap = mremap;
+  const ImportReplacement imports[] = {
+      {"madvise", reinterpret_cast<void*>(WatchedMadvise), reinterpret_cast<void**>(&watch.madvise)},
+      {"munmap", reinterpret_cast<void*>(WatchedMunmap), reinterpret_cast<void**>(&watch.munmap)},
+      {"mmap64", reinterpret_cast<void*>(WatchedMmap), reinterpret_cast<void**>(&watch.mmap)},
+      {"mremap", reinterpret_cast<void*>(WatchedMremap), reinterpret_cast<void**>(&watch.mremap)},
+  };
+  Status replaced = ReplaceImports(imports, std::size(imports));
+  if (!replaced) return replaced;
+  // Read after the watchers stand. What V8 changes while smaps is read waits for the lock.
+  Locked locked;
+  return ReadMarks(&watch.marked);
+}
+
+void IncludeHeapMappings() {
+  pthread_mutex_lock(&watch.lock);
+  AdviseAll(MADV_DOFORK);
+}
+
+void RestoreHeapMappings() {
+  AdviseAll(MADV_DONTFORK);
+  pthread_mutex_unlock(&watch.lock);
+}
+
+}  // namespace atfork::runtime

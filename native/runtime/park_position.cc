@@ -1,0 +1,202 @@
+// park_position.cc - see park_position.h.
+// Runs in:  JudgePosition in the signal handler of the judged thread: async-signal-safe, no allocation, no locks.
+// Rests on: how the kernel leaves an interrupted system call (arch_do_signal_or_restart): with SA_RESTART the program
+//           counter is put back on the system call instruction and the number stands where the call takes it; a call
+//           that is never restarted has returned -EINTR; futex(2), epoll_wait(2).
+#include "runtime/park_position.h"
+
+#include <errno.h>
+#include <link.h>
+#include <linux/futex.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+namespace atfork::runtime {
+namespace {
+
+// glibc keeps each secondary malloc arena at the start of a heap aligned to this (malloc/arena.c, HEAP_MAX_SIZE).
+constexpr uintptr_t kArenaAlignment = 64 * 1024 * 1024;
+constexpr uintptr_t kArenaHeader = 4096;
+
+// The interrupted system call, if the thread stands in one.
+struct SystemCall {
+  bool present;
+  bool restarts;  // the kernel will make the call again; else it has returned EINTR
+  long number;    // -1 when the machine does not keep it
+  uintptr_t arguments[4];
+};
+
+#if defined(__x86_64__)
+SystemCall Interrupted(const ucontext_t& context) {
+  const greg_t* registers = context.uc_mcontext.gregs;
+  const auto* code = reinterpret_cast<const unsigned char*>(registers[REG_RIP]);
+  SystemCall call = {false, false, -1, {}};
+  call.arguments[0] = static_cast<uintptr_t>(registers[REG_RDI]);
+  call.arguments[1] = static_cast<uintptr_t>(registers[REG_RSI]);
+  call.arguments[2] = static_cast<uintptr_t>(registers[REG_RDX]);
+  call.arguments[3] = static_cast<uintptr_t>(registers[REG_R10]);
+  if (code[0] == 0x0f && code[1] == 0x05) {
+    call.present = call.restarts = true;
+    call.number = registers[REG_RAX];
+  } else if (code[-2] == 0x0f && code[-1] == 0x05 && registers[REG_RAX] == -EINTR) {
+    call.present = true;
+    // The number is gone from rax; the usual `mov $number, %eax` just before the instruction still tells it.
+    if (code[-7] == 0xb8) {
+      int number;
+      memcpy(&number, code - 6, sizeof number);
+      call.number = number;
+    }
+  }
+  return call;
+}
+uintptr_t ProgramCounter(const ucontext_t& context) {
+  return static_cast<uintptr_t>(context.uc_mcontext.gregs[REG_RIP]);
+}
+#elif defined(__aarch64__)
+SystemCall Interrupted(const ucontext_t& context) {
+  const mcontext_t& machine = context.uc_mcontext;
+  constexpr uint32_t kSvc = 0xd4000001;
+  const auto* code = reinterpret_cast<const uint32_t*>(machine.pc);
+  SystemCall call = {false, false, static_cast<long>(machine.regs[8]), {}};
+  for (int i = 0; i < 4; ++i) call.arguments[i] = machine.regs[i];
+  if (code[0] == kSvc) {
+    call.present = call.restarts = true;
+  } else if (code[-1] == kSvc && static_cast<long>(machine.regs[0]) == -EINTR) {
+    call.present = true;
+  }
+  return call;
+}
+uintptr_t ProgramCounter(const ucontext_t& context) { return context.uc_mcontext.pc; }
+#endif
+
+bool IsEpollWait(long number) {
+#ifdef SYS_epoll_wait
+  if (number == SYS_epoll_wait) return true;
+#endif
+#ifdef SYS_epoll_pwait2
+  if (number == SYS_epoll_pwait2) return true;
+#endif
+  return number == SYS_epoll_pwait;
+}
+
+// Does this futex wait queue for a lock of libc or of another library? Its holder, or a lock that the waiter already
+// holds, may be one that fork(3) takes. Condition variables (FUTEX_WAIT_BITSET) and the runtime's own mutexes are fine:
+// whoever holds those comes along.
+bool WaitsForLibraryLock(const SystemCall& call, const LoadedModules& modules) {
+  if ((call.arguments[1] & FUTEX_CMD_MASK) != FUTEX_WAIT) return false;
+  const uintptr_t word = call.arguments[0];
+  return modules.IsLibraryData(word) || (word & (kArenaAlignment - 1)) < kArenaHeader;
+}
+
+// System calls that wait for somebody else, and during which libc holds no lock of its own. Reading a regular file is
+// not one: the name service switch and the loader do that under theirs. A pool thread's call is never made again in the
+// child, and a Worker's is made there by a confined thread, which gets ECANCELED: so it is no matter what the call
+// does.
+bool WaitsForOthers(const SystemCall& call) {
+  switch (call.number) {
+    case SYS_read:
+    case SYS_readv: {
+      struct stat status;
+      return fstat(static_cast<int>(call.arguments[0]), &status) == 0 && !S_ISREG(status.st_mode);
+    }
+    case SYS_ppoll:
+    case SYS_pselect6:
+    case SYS_recvfrom:
+    case SYS_recvmsg:
+    case SYS_accept:
+    case SYS_accept4:
+    case SYS_connect:
+    case SYS_wait4:
+    case SYS_waitid:
+    case SYS_flock:
+    case SYS_fcntl:
+    case SYS_nanosleep:
+    case SYS_clock_nanosleep:
+#ifdef SYS_poll
+    case SYS_poll:
+    case SYS_select:
+#endif
+      return true;
+    default:
+      return IsEpollWait(call.number);
+  }
+}
+
+struct Collector {
+  ModuleSpan* spans;
+  int count;
+  int capacity;
+  const ModuleSpan* runtime;
+  bool overflow;
+};
+
+int VisitModule(struct dl_phdr_info* info, size_t, void* data) {
+  auto* collector = static_cast<Collector*>(data);
+  ModuleSpan span = {UINTPTR_MAX, 0};
+  for (int i = 0; i < info->dlpi_phnum; ++i) {
+    const ElfW(Phdr)& header = info->dlpi_phdr[i];
+    if (header.p_type != PT_LOAD) continue;
+    const uintptr_t begin = info->dlpi_addr + header.p_vaddr;
+    if (begin < span.begin) span.begin = begin;
+    if (begin + header.p_memsz > span.end) span.end = begin + header.p_memsz;
+  }
+  if (span.end == 0 || collector->runtime->Contains(span.begin)) return 0;
+  if (collector->count == collector->capacity) {
+    collector->overflow = true;
+    return 1;
+  }
+  collector->spans[collector->count++] = span;
+  return 0;
+}
+
+}  // namespace
+
+void LoadedModules::Update() {
+  Result<ModuleSpan> runtime = FindRuntimeModule();
+  runtime_ = runtime ? runtime.value() : ModuleSpan{0, 0};
+  Collector collector = {libraries_, 0, kMax, &runtime_, false};
+  dl_iterate_phdr(VisitModule, &collector);
+  count_ = collector.count;
+  overflow_ = collector.overflow;
+}
+
+bool LoadedModules::IsLibraryCode(uintptr_t address) const {
+  if (overflow_) return !runtime_.Contains(address);
+  for (int i = 0; i < count_; ++i) {
+    if (libraries_[i].Contains(address)) return true;
+  }
+  return false;
+}
+
+Position JudgePosition(const ucontext_t& context, ThreadRole role, const LoadedModules& modules) {
+  if (!modules.IsLibraryCode(ProgramCounter(context))) {
+    if (role == ThreadRole::kPoolThread) return {false, "inside a work item", -1};
+    return {true, "runtime code", -1};
+  }
+  const SystemCall call = Interrupted(context);
+  if (!call.present) return {false, "inside a library", -1};
+  if (IsEpollWait(call.number)) {
+    if (role == ThreadRole::kPoolThread) return {true, "epoll_wait", -1};
+    return {true, "epoll_wait", static_cast<int>(call.arguments[0])};
+  }
+  if (call.number == SYS_futex) {
+    if (WaitsForLibraryLock(call, modules)) return {false, "waiting for a lock of a library", -1};
+    if (role != ThreadRole::kPoolThread) return {true, "futex", -1};
+    // Idle is the wait for work, on the pool's own condition variable in the runtime's data, if nobody has woken it.
+    // Any other futex is a lock inside a work item, which may hold another.
+    if ((call.arguments[1] & FUTEX_CMD_MASK) != FUTEX_WAIT_BITSET || !modules.IsRuntimeData(call.arguments[0])) {
+      return {false, "inside a work item, waiting for a lock", -1};
+    }
+    const Position idle = {true, "idle", -1, reinterpret_cast<const uint32_t*>(call.arguments[0]),
+                           static_cast<uint32_t>(call.arguments[2])};
+    return idle.StillIdle() ? idle : Position{false, "about to take work", -1};
+  }
+  // A call that answered EINTR has done nothing, and is not made again unless the thread decides so.
+  if (!call.restarts) return {true, "interrupted system call", -1};
+  // The kernel would make the call again in both processes: not for a thread that goes on freely in the child.
+  if (role == ThreadRole::kRuntime || !WaitsForOthers(call)) return {false, "inside a system call", -1};
+  return {true, "waiting in a system call", -1};
+}
+
+}  // namespace atfork::runtime

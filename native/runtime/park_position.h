@@ -1,0 +1,61 @@
+// park_position.h - may a thread that was interrupted here be held over a fork?
+//
+// A thread that comes along in the child need not be idle; it only must not stand where fork() itself, or libc in the
+// child, would miss it: inside libc (malloc, stdio, the loader's locks are taken by fork(3) or re-initialised under
+// it), inside any other shared object (a preloaded allocator has locks and fork handlers too), or inside a system call
+// that does something and that the kernel would restart in both processes. What is left: the program counter in the
+// runtime's own code or in code made at run time (V8's), or an interrupted system call that waits.
+//
+// Async-signal-safe after Update(): runs in the handler of the thread itself.
+#ifndef ATFORK_RUNTIME_PARK_POSITION_H_
+#define ATFORK_RUNTIME_PARK_POSITION_H_
+
+#include <signal.h>
+#include <ucontext.h>
+
+#include <cstdint>
+
+#include "runtime/import_table.h"
+
+namespace atfork::runtime {
+
+enum class ThreadRole : uint8_t {
+  kRuntime,     // V8 workers, the delayed-task thread, the inspector's: brought back in the child
+  kJsWorker,    // brought back, confined, and ended
+  kPoolThread,  // libuv's pool: not brought back (libuv builds a new one), so it must hold nothing
+};
+
+// Where a thread stands.
+struct Position {
+  bool may_park;
+  const char* reason;                   // static: why not, or what it waits in
+  int epoll_fd;                         // the epoll set it waits in; -1 when it does not, or it cannot be told
+  const uint32_t* idle_word = nullptr;  // an idle pool thread: the futex it sleeps on
+  uint32_t idle_value = 0;              // and the value that means that nobody has woken it
+
+  // False when work has come for a parked, idle pool thread.
+  bool StillIdle() const { return idle_word == nullptr || __atomic_load_n(idle_word, __ATOMIC_ACQUIRE) == idle_value; }
+};
+
+// What the positions are judged against: which addresses are shared objects, and which of those hold data that locks
+// may lie in. Parent, forking thread, before each fork (libraries come and go).
+class LoadedModules {
+ public:
+  void Update();
+  bool IsLibraryCode(uintptr_t address) const;
+  bool IsLibraryData(uintptr_t address) const { return IsLibraryCode(address); }
+  bool IsRuntimeData(uintptr_t address) const { return runtime_.Contains(address); }
+
+ private:
+  static constexpr int kMax = 512;
+  ModuleSpan runtime_ = {};
+  ModuleSpan libraries_[kMax];
+  int count_ = 0;
+  bool overflow_ = false;
+};
+
+Position JudgePosition(const ucontext_t& context, ThreadRole role, const LoadedModules& modules);
+
+}  // namespace atfork::runtime
+
+#endif  // ATFORK_RUNTIME_PARK_POSITION_H_

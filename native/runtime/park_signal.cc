@@ -1,0 +1,195 @@
+// park_signal.cc - see park_signal.h.
+// Runs in:  OnParkSignal in the handler of the thread to be parked, in the parent; from the return of _setjmp with 1
+// on,
+//           in the child, on the thread that was brought back. The rest on the forking thread.
+// Calls:    rt_sigaction(2), rt_tgsigqueueinfo(2), futex(2), sigreturn; in the handler only async-signal-safe ones.
+// Memory:   `state` orders everything: the handler's writes before its release store of kParked are seen by the forking
+//           thread, and so by the child, whose memory is a copy taken after that.
+#undef _FORTIFY_SOURCE  // see child/thread_restart.cc
+#include "runtime/park_signal.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+namespace atfork::runtime {
+
+ParkSignal park_signal;
+
+namespace {
+
+ParkedThread pool[kMaxParkedThreads];
+
+bool IsPoolMember(const ParkedThread* thread) {
+  const auto offset = reinterpret_cast<uintptr_t>(thread) - reinterpret_cast<uintptr_t>(pool);
+  return offset < sizeof pool && offset % sizeof(ParkedThread) == 0;
+}
+
+constexpr int kSignal = 32;
+
+// A parked thread waits for the forking thread. Should that be stuck in fork(3), on a lock that this thread holds
+// after all, the fork is given up rather than hang: far longer than any fork takes.
+constexpr time_t kOversleepSeconds = 30;
+
+// The kernel's struct sigaction (not libc's): sigaction(3) refuses signal 32.
+struct KernelSigaction {
+  void (*handler)(int, siginfo_t*, void*);
+  unsigned long flags;
+#if defined(__x86_64__)
+  void (*restorer)();
+#endif
+  uint64_t mask;
+};
+
+KernelSigaction previous;
+
+#if defined(__x86_64__)
+constexpr unsigned long kSaRestorer = 0x04000000;
+// Debuggers and unwinders know a signal frame by these two instructions.
+extern "C" void atfork_restore_rt();
+asm(".text\n.type atfork_restore_rt,@function\n.hidden atfork_restore_rt\natfork_restore_rt:\n"
+    "  mov $15, %rax\n  syscall\n.size atfork_restore_rt, .-atfork_restore_rt\n");
+#endif
+
+long Futex(std::atomic<uint32_t>* word, int operation, uint32_t value, const struct timespec* timeout) {
+  return syscall(SYS_futex, word, operation | FUTEX_PRIVATE_FLAG, value, timeout, nullptr, FUTEX_BITSET_MATCH_ANY);
+}
+
+std::atomic<uint32_t>* StateWord(ParkedThread* thread) {
+  return reinterpret_cast<std::atomic<uint32_t>*>(&thread->state);
+}
+
+// False when the question was withdrawn meanwhile: the thread then goes on.
+bool Answer(ParkedThread* thread, ParkState state) {
+  ParkState asked = ParkState::kAsked;
+  const bool answered = thread->state.compare_exchange_strong(asked, state);
+  park_signal.answers.fetch_add(1, std::memory_order_release);
+  Futex(&park_signal.answers, FUTEX_WAKE, 1, nullptr);
+  return answered;
+}
+
+void WaitForRelease(ParkedThread* thread) {
+  struct timespec deadline;
+  clock_gettime(CLOCK_MONOTONIC, &deadline);
+  deadline.tv_sec += kOversleepSeconds;
+  while (thread->state.load(std::memory_order_acquire) == ParkState::kParked) {
+    const long result =
+        Futex(StateWord(thread), FUTEX_WAIT_BITSET, static_cast<uint32_t>(ParkState::kParked), &deadline);
+    if (result == -1 && errno == ETIMEDOUT) {
+      park_signal.overslept.store(true);
+      thread->state.store(ParkState::kReleased);
+    }
+  }
+}
+
+// Saves what a new kernel thread needs besides the registers, which the signal frame holds.
+void FillRestartRecord(ParkedThread* thread) {
+  const GlibcLayout& layout = *park_signal.layout;
+  child::RestartRecord* record = &thread->restart;
+  const uintptr_t self = OwnDescriptor(layout);
+  record->thread_pointer = self + layout.thread_pointer_bias;
+  record->cleared_tid = reinterpret_cast<int*>(self + layout.cleared_tid);
+  record->robust_head = reinterpret_cast<void*>(self + layout.robust_head);
+  record->robust_length = 3 * sizeof(void*);  // struct robust_list_head
+  record->rseq_area = nullptr;
+  if (layout.rseq_length != 0) {
+    auto* area = reinterpret_cast<int32_t*>(record->thread_pointer + layout.rseq_offset);
+    // cpu_id is negative when glibc could not register this thread.
+    if (area[1] >= 0) record->rseq_area = area;
+    record->rseq_length = layout.rseq_length;
+  }
+  prctl(PR_GET_NAME, record->name);
+}
+
+void Park(ParkedThread* thread, const ucontext_t& context) {
+  if (thread->task != nullptr) {
+    thread->task(thread->task_argument);
+    Answer(thread, ParkState::kRefused);
+    return;
+  }
+  thread->position = JudgePosition(context, thread->role, park_signal.modules);
+  if (!thread->position.may_park) {
+    Answer(thread, ParkState::kRefused);
+    return;
+  }
+  FillRestartRecord(thread);
+  if (_setjmp(thread->restart.context) == 0) {
+    if (Answer(thread, ParkState::kParked)) WaitForRelease(thread);
+    return;
+  }
+  // In the child, brought back. Returning from the handler restores registers and signal mask: the thread goes on.
+  // glibc's way out of a thread would trip over the malloc arena that fork detached: our key's destructor ends it.
+  pthread_setspecific(park_signal.exit_key, kFirstExitRound);
+  thread->state.store(ParkState::kReleased);
+  thread->restarting.store(false, std::memory_order_release);
+}
+
+void OnParkSignal(int number, siginfo_t* info, void* context) {
+  const int saved_errno = errno;
+  auto* thread = static_cast<ParkedThread*>(info->si_value.sival_ptr);
+  // The sender's id can be forged by a process of the same user (rt_tgsigqueueinfo(2)), so the pointer is checked too.
+  const bool ours = info->si_code == SI_QUEUE && info->si_pid == getpid() && IsPoolMember(thread);
+  if (!ours) {
+    if (previous.handler != nullptr && reinterpret_cast<uintptr_t>(previous.handler) != 1) {
+      previous.handler(number, info, context);
+    }
+  } else if (thread->state.load(std::memory_order_acquire) == ParkState::kAsked &&
+             thread->descriptor == OwnDescriptor(*park_signal.layout)) {
+    Park(thread, *static_cast<const ucontext_t*>(context));
+  }
+  errno = saved_errno;
+}
+
+}  // namespace
+
+ParkedThread* ParkPool() { return pool; }
+
+int InstallParkHandler() {
+  KernelSigaction current;
+  if (syscall(SYS_rt_sigaction, kSignal, nullptr, &current, sizeof current.mask) != 0) return errno;
+  if (current.handler == OnParkSignal) return 0;
+  previous = current;
+  KernelSigaction ours;
+  memset(&ours, 0, sizeof ours);
+  ours.handler = OnParkSignal;
+  // Without SA_ONSTACK: the frame must lie on the thread's own stack, which the child inherits as it is.
+  ours.flags = SA_SIGINFO | SA_RESTART;
+#if defined(__x86_64__)
+  ours.flags |= kSaRestorer;
+  ours.restorer = atfork_restore_rt;
+#endif
+  ours.mask = ~uint64_t{0};
+  return syscall(SYS_rt_sigaction, kSignal, &ours, nullptr, sizeof ours.mask) == 0 ? 0 : errno;
+}
+
+int AskToPark(ParkedThread* thread) {
+  siginfo_t info;
+  memset(&info, 0, sizeof info);
+  info.si_signo = kSignal;
+  info.si_code = SI_QUEUE;
+  info.si_pid = getpid();
+  info.si_uid = getuid();
+  info.si_value.sival_ptr = thread;
+  thread->state.store(ParkState::kAsked, std::memory_order_release);
+  if (syscall(SYS_rt_tgsigqueueinfo, getpid(), thread->tid, kSignal, &info) == 0) return 0;
+  thread->state.store(ParkState::kGone);
+  return errno;
+}
+
+void ReleaseParked(ParkedThread* thread) {
+  const ParkState before = thread->state.exchange(ParkState::kReleased);
+  if (before == ParkState::kParked) Futex(StateWord(thread), FUTEX_WAKE, 1, nullptr);
+}
+
+void AwaitAnswer(uint32_t seen, int64_t deadline_ns) {
+  const struct timespec deadline = {deadline_ns / 1000000000, deadline_ns % 1000000000};
+  Futex(&park_signal.answers, FUTEX_WAIT_BITSET, seen, &deadline);
+}
+
+}  // namespace atfork::runtime

@@ -1,0 +1,349 @@
+// runtime_threads.cc - see runtime_threads.h.
+// Runs in:  the parent and the child, main thread.
+// Calls:    what park_signal, libc_threads, thread_census and child/ offer.
+// Rests on: glibc_layout's checks, repeated by no one else.
+#include "runtime/runtime_threads.h"
+
+#include <pthread.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "child/hold.h"
+#include "posix/futex.h"
+#include "posix/thread_census.h"
+#include "runtime/glibc_layout.h"
+#include "runtime/libc_threads.h"
+#include "runtime/park_signal.h"
+#include "runtime/thread_roles.h"
+
+namespace atfork::runtime {
+namespace {
+
+constexpr int64_t kMillisecond = 1000 * 1000;
+// One try at parking everything. Threads that are parked may be what another waits for, so a try that takes longer is
+// broken off and begun again, each time with more patience.
+constexpr int64_t kFirstTry = 20 * kMillisecond;
+constexpr int64_t kBetweenTries = kMillisecond;
+constexpr int64_t kAnswerPoll = 2 * kMillisecond;
+constexpr int64_t kTaskPatience = 10000 * kMillisecond;
+constexpr long kBetweenAsksNs = 30 * 1000;
+
+// Process-wide, main thread only.
+struct State {
+  GlibcLayout layout;
+  ThreadLayout census_layout;
+  char* restart_stacks = nullptr;
+  pthread_mutex_t* pool_mutex = nullptr;
+  bool restarted = false;  // this process has threads that were brought back
+
+  // One fork's.
+  std::vector<ParkedThread*> threads;
+  bool census_complete = false;
+};
+State state;
+
+// glibc's own way out of a thread asserts that the thread is attached to its malloc arena, which fork(3) undid. All
+// that it does after the destructors of thread-specific data concerns the thread alone, so one that was brought back
+// ends here, after everybody else's destructors: in the last of the rounds that POSIX grants. The kernel wakes the
+// joiners.
+void EndRestartedThread(void* round) {
+  const auto number = reinterpret_cast<uintptr_t>(round);
+  if (number < PTHREAD_DESTRUCTOR_ITERATIONS) {
+    pthread_setspecific(park_signal.exit_key, reinterpret_cast<void*>(number + 1));
+    return;
+  }
+  for (;;) syscall(SYS_exit, 0);
+}
+
+bool TakesPart(const ParkedThread* thread) {
+  return std::find(state.threads.begin(), state.threads.end(), thread) != state.threads.end();
+}
+
+ParkedThread* FreeSlot() {
+  ParkedThread* pool = ParkPool();
+  for (int i = 0; i < kMaxParkedThreads; ++i) {
+    if (!pool[i].restarting.load(std::memory_order_acquire) && !TakesPart(&pool[i])) return &pool[i];
+  }
+  return nullptr;
+}
+
+// Adds a slot for each thread of the runtime that has none yet.
+bool VisitThread(pid_t tid, void* added) {
+  if (tid == getpid()) return true;
+  for (const ParkedThread* thread : state.threads) {
+    if (thread->tid == tid && thread->state.load() != ParkState::kGone) return true;
+  }
+  const uintptr_t descriptor = FindDescriptor(state.census_layout, tid);
+  const uintptr_t routine = descriptor == 0 ? 0 : StartRoutineOf(state.census_layout, descriptor);
+  if (!IsRuntimeRoutine(routine)) return true;
+  ParkedThread* slot = FreeSlot();
+  if (slot == nullptr) {
+    state.census_complete = false;
+    return false;
+  }
+  slot->tid = tid;
+  slot->descriptor = descriptor;
+  slot->role = RoleOf(routine);
+  slot->task = nullptr;
+  slot->state.store(ParkState::kRefused);
+  slot->position = {false, "just started", -1};
+  state.threads.push_back(slot);
+  *static_cast<int*>(added) += 1;
+  return true;
+}
+
+// How many threads were not known yet; -1 when they cannot be listed, or are too many.
+int AddNewThreads() {
+  Result<UniqueFd> tasks = OpenTaskDirectory();
+  if (!tasks) return -1;
+  int added = 0;
+  state.census_complete = true;
+  Status visited = ForEachThread(tasks.value().get(), VisitThread, &added);
+  return visited && state.census_complete ? added : -1;
+}
+
+void Pause(long nanoseconds) {
+  const struct timespec pause = {0, nanoseconds};
+  nanosleep(&pause, nullptr);
+}
+
+bool IsAlive(pid_t tid) { return syscall(SYS_tgkill, getpid(), tid, 0) == 0; }
+
+struct Tally {
+  int parked = 0;
+  int asked = 0;
+  int others = 0;
+};
+
+Tally Count(bool pool_only) {
+  Tally tally;
+  for (const ParkedThread* thread : state.threads) {
+    if (pool_only && thread->role != ThreadRole::kPoolThread) continue;
+    const ParkState now = thread->state.load(std::memory_order_acquire);
+    if (now == ParkState::kParked) {
+      ++tally.parked;
+    } else if (now == ParkState::kAsked) {
+      ++tally.asked;
+    } else if (now != ParkState::kGone) {
+      ++tally.others;
+    }
+  }
+  return tally;
+}
+
+// Asks everyone who is not parked, and waits for the answers. 0 or an errno.
+int AskOnce(bool pool_only, int64_t until) {
+  for (ParkedThread* thread : state.threads) {
+    if (pool_only && thread->role != ThreadRole::kPoolThread) continue;
+    const ParkState now = thread->state.load(std::memory_order_acquire);
+    if (now == ParkState::kParked || now == ParkState::kAsked || now == ParkState::kGone) continue;
+    const int error = AskToPark(thread);
+    if (error != 0 && error != ESRCH) return error;
+  }
+  for (;;) {
+    const uint32_t seen = park_signal.answers.load(std::memory_order_acquire);
+    if (Count(pool_only).asked == 0) return 0;
+    const int64_t now = MonotonicNanos();
+    if (now >= until) return 0;
+    AwaitAnswer(seen, std::min(until, now + kAnswerPoll));
+    // A thread that ended before the signal reached it will not answer.
+    for (ParkedThread* thread : state.threads) {
+      ParkState asked = ParkState::kAsked;
+      if (thread->state.load() == asked && !IsAlive(thread->tid)) {
+        thread->state.compare_exchange_strong(asked, ParkState::kGone);
+      }
+    }
+  }
+}
+
+enum class Outcome { kParked, kNotYet, kFailed };
+
+// Parks the pool, or everything, until `until`.
+Outcome TryPark(bool pool_only, int64_t until, int* error) {
+  for (;;) {
+    if (AddNewThreads() < 0) {
+      *error = EAGAIN;
+      return Outcome::kFailed;
+    }
+    const Tally tally = Count(pool_only);
+    if (tally.asked + tally.others == 0) return Outcome::kParked;
+    if (MonotonicNanos() >= until) return Outcome::kNotYet;
+    *error = AskOnce(pool_only, until);
+    if (*error != 0) return Outcome::kFailed;
+    if (Count(pool_only).others != 0) Pause(kBetweenAsksNs);
+  }
+}
+
+void ReleaseAll() {
+  for (ParkedThread* thread : state.threads) ReleaseParked(thread);
+  state.threads.clear();
+}
+
+// With everybody parked: was work handed to the pool after its threads had gone to rest, or is somebody just doing so?
+bool PoolAtRest() {
+  for (const ParkedThread* thread : state.threads) {
+    if (thread->state.load() == ParkState::kParked && !thread->position.StillIdle()) return false;
+  }
+  // glibc's pthread_mutex_t begins with the lock word, which is 0 when nobody holds the mutex.
+  return __atomic_load_n(reinterpret_cast<const int*>(state.pool_mutex), __ATOMIC_ACQUIRE) == 0;
+}
+
+std::string DescribeStuck() {
+  std::string text;
+  for (const ParkedThread* thread : state.threads) {
+    const ParkState now = thread->state.load();
+    if (now == ParkState::kParked || now == ParkState::kGone) continue;
+    const char* role = thread->role == ThreadRole::kPoolThread ? "libuv-pool thread"
+                       : thread->role == ThreadRole::kJsWorker ? "Worker"
+                                                               : "runtime thread";
+    if (!text.empty()) text += "; ";
+    text += std::string(role) + " " + std::to_string(thread->tid) + " " +
+            (now == ParkState::kAsked ? "did not answer" : thread->position.reason);
+  }
+  return text;
+}
+
+Error CouldNotPark(Outcome outcome, int error) {
+  const std::string stuck = DescribeStuck();
+  ReleaseAll();
+  if (outcome == Outcome::kFailed) return Error::Errno("rt_tgsigqueueinfo", "quiesce", error);
+  return Error::Refused("ERR_ATFORK_QUIESCE_TIMEOUT", "quiesce", stuck.empty() ? "libuv's pool is given work" : stuck);
+}
+
+char* RestartStackTop(const ParkedThread* thread) {
+  return state.restart_stacks + (static_cast<size_t>(thread - ParkPool()) + 1) * child::kRestartStackBytes;
+}
+
+// Everything that the child will need, while allocating is still allowed.
+Status Prepare(ParkedCounts* counts) {
+  Status noted = NoteLibcThreads(state.layout);
+  if (!noted) return noted;
+  *counts = {};
+  for (ParkedThread* thread : state.threads) {
+    if (thread->state.load() != ParkState::kParked) continue;
+    const bool worker = thread->role == ThreadRole::kJsWorker;
+    counts->pool += thread->role == ThreadRole::kPoolThread;
+    counts->workers += worker;
+    counts->runtime += thread->role == ThreadRole::kRuntime;
+    if (thread->role == ThreadRole::kPoolThread) continue;
+    thread->restart.stack_top = RestartStackTop(thread);
+    thread->restart.confined = thread->restart.held = worker;
+    thread->restart.until_joined = worker && IsNestedWorker(thread->descriptor);
+    thread->restart.go = 0;
+    SaveLibcThread(state.layout, thread->descriptor);
+  }
+  return Unit{};
+}
+
+}  // namespace
+
+Status LoadRuntimeThreads() {
+  Result<GlibcLayout> layout = LoadGlibcLayout();
+  if (!layout) return layout.error();
+  state.layout = layout.value();
+  Result<ThreadLayout> census = LearnThreadLayout();
+  if (!census) return census.error();
+  state.census_layout = census.value();
+  park_signal.layout = &state.layout;
+
+  if (pthread_key_create(&park_signal.exit_key, EndRestartedThread) != 0) {
+    return Error::Errno("pthread_key_create", "load", EAGAIN);
+  }
+  // pthread_setspecific is then a store into struct pthread: the signal handler of a restarted thread calls it.
+  if (park_signal.exit_key >= kKeysPerBlock) {
+    return Error::Refused("ERR_ATFORK_UNSUPPORTED", "load", "more than 31 pthread keys are in use");
+  }
+  const size_t bytes = static_cast<size_t>(kMaxParkedThreads) * child::kRestartStackBytes;
+  void* stacks = mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (stacks == MAP_FAILED) return Error::Errno("mmap", "load");
+  state.restart_stacks = static_cast<char*>(stacks);
+
+  return Unit{};
+}
+
+void LearnPoolMutex(pthread_mutex_t* mutex) { state.pool_mutex = mutex; }
+
+Result<ParkedCounts> ParkRuntimeThreads(int64_t deadline) {
+  const int installed = InstallParkHandler();
+  if (installed != 0) return Error::Errno("rt_sigaction", "quiesce", installed);
+  park_signal.modules.Update();
+  park_signal.overslept.store(false);
+  state.threads.clear();
+  int error = 0;
+
+  for (int64_t patience = kFirstTry;; patience *= 2) {
+    // The pool first, with everybody else running: what it is busy with may need them, and may take long. If it does
+    // not come to rest so, those who give it work are stopped too.
+    Outcome outcome = TryPark(true, std::min(deadline, MonotonicNanos() + patience), &error);
+    if (outcome != Outcome::kFailed) {
+      outcome = TryPark(false, std::min(deadline, MonotonicNanos() + patience), &error);
+    }
+    if (outcome == Outcome::kParked && PoolAtRest()) break;
+    if (outcome == Outcome::kFailed || MonotonicNanos() >= deadline) return CouldNotPark(outcome, error);
+    ReleaseAll();
+    Pause(kBetweenTries);
+  }
+  ParkedCounts counts = {};
+  Status prepared = Prepare(&counts);
+  if (!prepared) {
+    ReleaseAll();
+    return prepared.error();
+  }
+  return counts;
+}
+
+void ReleaseRuntimeThreads() { ReleaseAll(); }
+
+bool ParkWasBroken() { return park_signal.overslept.load(); }
+
+void RestoreRuntimeThreads() { RestoreLibcThreads(state.layout); }
+
+int RestartRuntimeThreads() {
+  int failure = 0;
+  state.restarted = true;
+  for (ParkedThread* thread : state.threads) {
+    if (thread->role == ThreadRole::kPoolThread || thread->state.load() != ParkState::kParked) continue;
+    thread->restarting.store(true);
+    const int error = child::RestartThread(&thread->restart);
+    if (error != 0) failure = error;
+  }
+  return failure;
+}
+
+int HeldWorkers() {
+  int held = 0;
+  for (const ParkedThread* thread : state.threads) held += thread->role == ThreadRole::kJsWorker;
+  return held;
+}
+
+void ReleaseHeldWorkers() {
+  for (ParkedThread* thread : state.threads) {
+    if (thread->role == ThreadRole::kJsWorker && !thread->restart.until_joined) child::Release(&thread->restart);
+  }
+  state.threads.clear();
+}
+
+bool HasRestartedThreads() { return state.restarted; }
+
+bool RunOnRestartedThreads(void (*task)(void*), void* argument) {
+  if (InstallParkHandler() != 0 || AddNewThreads() < 0) return false;
+  for (ParkedThread* thread : state.threads) {
+    thread->task = task;
+    thread->task_argument = argument;
+    // Those that libc started in this process, it has told itself.
+    const bool known_to_libc = *reinterpret_cast<const pid_t*>(thread->descriptor + state.layout.tid) == thread->tid;
+    if (known_to_libc) thread->state.store(ParkState::kGone);
+  }
+  int64_t deadline = MonotonicNanos() + kTaskPatience;
+  const bool answered = AskOnce(false, deadline) == 0 && Count(false).asked == 0;
+  ReleaseAll();
+  return answered;
+}
+
+}  // namespace atfork::runtime

@@ -1,0 +1,60 @@
+// runtime_threads.h - brings the runtime's threads over a fork.
+//
+// A forked process has one thread. A Node process cannot live with one: V8's workers, the delayed-task thread and the
+// inspector's are joined at exit, waited for by the garbage collector, and hold locks in the middle of their work. So
+// they are parked before the fork and brought back in the child, in the state they were in (docs/design.md).
+//
+//   what                              before the fork        in the child
+//   V8 workers, delayed tasks, ...    parked anywhere safe   brought back, go on
+//   JavaScript Workers                parked anywhere safe   brought back, confined, ended
+//   libuv's pool                      parked when idle       a new pool
+//   threads of other libraries        -                      lost
+#ifndef ATFORK_RUNTIME_RUNTIME_THREADS_H_
+#define ATFORK_RUNTIME_RUNTIME_THREADS_H_
+
+#include <pthread.h>
+
+#include <cstdint>
+
+#include "posix/result.h"
+
+namespace atfork::runtime {
+
+// Checks every assumption. Main thread, once, at load.
+Status LoadRuntimeThreads();
+
+// The mutex that guards libuv's queue of work. Nobody may hold it at the fork: libuv makes it anew in the child.
+void LearnPoolMutex(pthread_mutex_t* mutex);
+
+struct ParkedCounts {
+  int runtime;
+  int workers;
+  int pool;
+};
+
+// Parks every thread of the runtime, or none: the error says which one could not be, where it stood, and nothing has
+// changed. Main thread. `deadline`: MonotonicNanos().
+Result<ParkedCounts> ParkRuntimeThreads(int64_t deadline);
+
+// Parent: lets them go on.
+void ReleaseRuntimeThreads();
+
+// True when a parked thread gave up waiting while the fork was under way: the child must not be used.
+bool ParkWasBroken();
+
+// Child, first of all: restores libc's view of the threads. Touches memory only.
+void RestoreRuntimeThreads();
+// Child: starts them again. JavaScript Workers stay held. 0, or the errno of the first that could not be started.
+int RestartRuntimeThreads();
+// Child: how many Workers are held; lets those that the main thread started go, to end.
+int HeldWorkers();
+void ReleaseHeldWorkers();
+
+// Whether this process has threads that were brought back: libc cannot signal those.
+bool HasRestartedThreads();
+// Runs `task` in the signal handler of each of them, and waits: false when one did not answer. Main thread.
+bool RunOnRestartedThreads(void (*task)(void*), void* argument);
+
+}  // namespace atfork::runtime
+
+#endif  // ATFORK_RUNTIME_RUNTIME_THREADS_H_

@@ -1,0 +1,39 @@
+// thread_roles.h - which of the runtime's threads is which.
+//
+// Names do not tell (Node 20 calls every thread `node`), but what a thread was started with does: libuv and V8 hand
+// pthread_create the function itself, and there is one for the pool, one for JavaScript Workers, and so on.
+#ifndef ATFORK_RUNTIME_THREAD_ROLES_H_
+#define ATFORK_RUNTIME_THREAD_ROLES_H_
+
+#include <cstdint>
+
+#include "posix/result.h"
+#include "posix/thread_census.h"
+#include "runtime/park_position.h"
+
+namespace atfork::runtime {
+
+// Begins to watch which threads the runtime starts. Main thread, once, at load.
+Status WatchThreadStarts();
+
+// A JavaScript Worker's routine: learned on such a thread, or just after the main thread has started one.
+void LearnWorkerRoutineFromThisThread();
+void LearnWorkerRoutineFromLastStart();
+
+// The pool's: learned in a work item.
+void LearnPoolRoutineFromThisThread();
+bool KnowsPoolRoutine();
+
+// Whether a thread started with `routine` belongs to the runtime, and as what it takes part in a fork.
+bool IsRuntimeRoutine(uintptr_t routine);
+ThreadRole RoleOf(uintptr_t routine);
+
+// Whether the Worker with this struct pthread was started by another Worker.
+bool IsNestedWorker(uintptr_t descriptor);
+
+// For threads(): posix/thread_census.h, SetThreadClassifier.
+ThreadClass ClassifyThread(const ThreadRecord& record);
+
+}  // namespace atfork::runtime
+
+#endif  // ATFORK_RUNTIME_THREAD_ROLES_H_

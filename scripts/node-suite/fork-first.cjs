@@ -1,0 +1,22 @@
+'use strict';
+/**
+ * The first thing that runs in a process that is to run one of Node's own tests: in mode 'fork' it forks, the child goes
+ * on with the test, and the parent only waits and then ends as the child ended. 'load' loads atfork and leaves it at
+ * that; 'plain' does nothing at all.
+ *
+ * The mode comes in an environment variable that is taken away here, so that no Worker and no process that the test
+ * starts forks again: child_process.fork() and Workers hand --require on.
+ */
+const mode = process.env.ATFORK_NODE_SUITE;
+delete process.env.ATFORK_NODE_SUITE;
+
+if (mode === 'load' || mode === 'fork') {
+  const { _exit, fork, waitpid } = require('../../dist/index.js');
+  const pid = mode === 'fork' ? fork() : 0;
+  if (pid !== 0) {
+    const { exitCode, signalCode } = waitpid(pid);
+    // A signal to oneself is handled before kill(2) returns; should it be ignored here, the end is a failure all the same.
+    if (signalCode !== null) process.kill(process.pid, signalCode);
+    _exit(exitCode ?? 1);
+  }
+}

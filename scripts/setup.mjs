@@ -1,0 +1,102 @@
+/**
+ * Makes a checkout ready: installs the locked packages, builds the addon, compiles the TypeScript. Each step is left out
+ * when nothing that it depends on has changed since it last succeeded, so this is quick when there is nothing to do.
+ *
+ *   node scripts/setup.mjs            what `npm start` needs
+ *   node scripts/setup.mjs --tests    the native tests too; a warning of the C++ compiler is an error, as in CI
+ *
+ * It runs before anything is installed: nothing but Node's own modules is imported here.
+ */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+
+import { newestChange } from './lib/files.mjs';
+import { headersFromRegistry, localHeaders } from './lib/node-headers.mjs';
+import { root, run } from './lib/run.mjs';
+
+const at = (...names) => path.join(root, ...names);
+const nativeSources = [at('native'), at('binding.gyp'), at('package-lock.json')];
+
+const addon = {
+  what: 'addon',
+  made: at('build', 'Release', 'atfork.node'),
+  sources: nativeSources,
+  make: () => buildNative([], {}),
+};
+const addonAndTests = {
+  what: 'addon and native tests',
+  made: at('build', 'Release', 'native_tests'),
+  sources: [...nativeSources, at('test', 'native')],
+  make: () => buildNative(['--native_tests=1'], { CI: 'true' }),
+};
+const compiled = {
+  what: 'TypeScript',
+  made: at('dist', 'index.js'),
+  sources: [at('lib'), at('tsconfig.json'), at('package-lock.json')],
+  make: () => run('tsc', ['-p', 'tsconfig.json']),
+};
+
+if (!packagesInstalled()) {
+  succeed('packages', () => run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund']));
+}
+if (process.argv.includes('--tests')) {
+  build(addonAndTests);
+} else if (!isCurrent(addonAndTests) || !existsSync(addon.made)) {
+  // Built with the tests it is as good; without them everything would be compiled once more.
+  build(addon);
+}
+build(compiled);
+
+/** Whether node_modules holds what package-lock.json asks for; optional packages belong to other platforms. */
+function packagesInstalled() {
+  const installed = packagesOf(at('node_modules', '.package-lock.json'));
+  return Object.entries(packagesOf(at('package-lock.json'))).every(
+    ([name, { version, optional }]) => name === '' || optional === true || installed[name]?.version === version,
+  );
+}
+
+function packagesOf(file) {
+  return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')).packages : {};
+}
+
+function build(target) {
+  if (isCurrent(target)) return;
+  // Taken before the build: what is edited while it runs is built the next time.
+  const newest = stampOf(target);
+  succeed(target.what, target.make);
+  mkdirSync(path.dirname(stampFile(target)), { recursive: true });
+  writeFileSync(stampFile(target), newest);
+}
+
+/** Whether the target exists and its sources are as they were when it was last built. */
+function isCurrent(target) {
+  const stamp = stampFile(target);
+  return existsSync(target.made) && existsSync(stamp) && readFileSync(stamp, 'utf8') === stampOf(target);
+}
+
+function stampFile({ what }) {
+  return at('.cache', 'setup', what.replaceAll(' ', '-'));
+}
+
+/** The Node version is part of it: another one has other headers. */
+function stampOf({ sources }) {
+  return `${process.version} ${String(newestChange(sources))}`;
+}
+
+/** make(1) decides what has to be compiled; `env` is for binding.gyp. */
+function buildNative(configureOptions, env) {
+  const configure = ['configure', '--release', '--loglevel=warn', ...configureOptions];
+  let headers = localHeaders();
+  if (!run('node-gyp', configure, { env: { ...env, ...headers } })) {
+    headers = headersFromRegistry();
+    if (headers === null || !run('node-gyp', configure, { env: { ...env, ...headers } })) return false;
+  }
+  return run('node-gyp', ['build', '--release', '--loglevel=warn', '--jobs', 'max'], { env: { ...env, ...headers } });
+}
+
+function succeed(what, make) {
+  console.log(`setup: ${what}`);
+  if (make()) return;
+  console.error(`setup: ${what}: failed`);
+  process.exit(1);
+}

@@ -1,0 +1,28 @@
+import { expect, test } from 'vitest';
+
+import type { ThreadInfo } from '../../lib/census/threads';
+import { fixturePasses } from '../helpers/run-fixture';
+
+interface Census {
+  pid: number;
+  program: string;
+  tids: number[];
+  listed: ThreadInfo[];
+}
+
+test('lists every thread of the process, and what started it', async () => {
+  const { pid, program, tids, listed } = JSON.parse(await fixturePasses('print-threads.cjs')) as Census;
+  expect(listed.map((thread) => thread.tid).sort()).toEqual(tids.sort());
+  // Four V8 workers, the delayed-task thread, four of libuv's pool, a Worker, and the main thread.
+  expect(listed.length).toBeGreaterThanOrEqual(11);
+
+  const main = listed.filter((thread) => thread.tid === pid);
+  expect(main).toEqual([{ tid: pid, name: 'a) R (b c', kind: 'main', module: program, afterFork: 'kept' }]);
+  // Node starts its threads itself, and links libuv and V8 statically.
+  expect(new Set(listed.map((thread) => thread.module))).toEqual(new Set([program]));
+  for (const thread of listed.filter(({ tid }) => tid !== pid)) {
+    expect(thread.kind).not.toBe('main');
+    expect(thread.kind).not.toBe('foreign');
+    expect(thread.afterFork).not.toBe('kept');
+  }
+});

@@ -1,0 +1,65 @@
+// lock_helpers.h - what the tests of the lock share.
+#ifndef ATFORK_TEST_NATIVE_LOCK_HELPERS_H_
+#define ATFORK_TEST_NATIVE_LOCK_HELPERS_H_
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdint>
+#include <cstdio>
+#include <string>
+#include <thread>
+
+#include "posix/process_lock.h"
+#include "test.h"
+
+namespace atfork::test {
+
+inline constexpr uint32_t kWaitersBit = 1u << 31;
+
+// The lock's word, its first member: tests ask for what the interface keeps to itself.
+inline uint32_t WordOf(const ProcessLock& lock) { return reinterpret_cast<const std::atomic<uint32_t>&>(lock).load(); }
+
+// By value: CHECK_EQ keeps references, and a member of a temporary optional does not live that long. All 0: no owner.
+inline LockOwner OwnerOf(const ProcessLock& lock) { return lock.Owner().value_or(LockOwner{}); }
+
+// Returns once somebody has announced that it is going to sleep on the lock. The test's bound is main.cc's.
+inline void AwaitWaiter(const ProcessLock& lock) {
+  while ((WordOf(lock) & kWaitersBit) == 0) std::this_thread::yield();
+}
+
+// Returns once thread `tid` of this process sleeps.
+inline void AwaitAsleep(pid_t tid) {
+  const std::string path = "/proc/self/task/" + std::to_string(tid) + "/stat";
+  for (char state = 0; state != 'S'; std::this_thread::yield()) {
+    std::FILE* const file = std::fopen(path.c_str(), "re");
+    CHECK(file != nullptr);
+    CHECK_EQ(std::fscanf(file, "%*d (%*[^)]) %c", &state), 1);  // the name, of ours, has no parenthesis
+    std::fclose(file);
+  }
+}
+
+// Forks; the child runs `body` and then ends with 0.
+template <typename Body>
+pid_t Fork(Body body) {
+  const pid_t pid = fork();
+  CHECK(pid >= 0);
+  if (pid == 0) {
+    alarm(20);  // below the bound on the test, so that the test can name the child that hangs
+    body();
+    _exit(0);
+  }
+  return pid;
+}
+
+// Ends the test unless child `pid` ends with exit code 0.
+inline void CheckChild(pid_t pid) {
+  int status = 0;
+  CHECK_EQ(waitpid(pid, &status, 0), pid);
+  CHECK_EQ(status, 0);
+}
+
+}  // namespace atfork::test
+
+#endif  // ATFORK_TEST_NATIVE_LOCK_HELPERS_H_
