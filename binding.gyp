@@ -52,6 +52,7 @@
         "native/runtime/loop_fds.cc",
         "native/runtime/park_position.cc",
         "native/runtime/park_signal.cc",
+        "native/runtime/pool_rest.cc",
         "native/runtime/runtime_threads.cc",
         "native/runtime/stdio_guard.cc",
         "native/runtime/thread_roles.cc"

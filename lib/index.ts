@@ -18,6 +18,8 @@ export type { ThreadAfterFork, ThreadInfo, ThreadKind } from './census/threads';
 export { globalLock } from './locks/global-lock';
 export type { AcquireOptions, Lock, LockGuard, LockOwner } from './locks/lock';
 
+export { capabilities } from './process/capabilities';
+export type { Capabilities, Capability } from './process/capabilities';
 export { execve } from './process/execve';
 export { _exit } from './process/exit';
 export { fork } from './process/fork';

@@ -4,11 +4,12 @@
  * Each file of test/parallel and test/sequential is run as it is, and once more with a preload that forks before the
  * test begins (node-suite/fork-first.cjs). A miss passes without the fork and fails with it; it is run again, plainly,
  * with atfork loaded but no fork, and with the fork.
- * Usage:  npm run test:node-suite -- CHECKOUT [--node BIN] [--only REGEX] [--rerun N] [--jobs N] [--timeout MS] [--out FILE]
+ * Usage:  npm run test:node-suite -- CHECKOUT [--node BIN] [--only REGEX] [--rerun N] [--jobs N] [--timeout MS]
+ *                                             [--out FILE]
  *         CHECKOUT holds the `test/` of Node's repository at (about) the version of BIN, e.g. from the history of
- *         denoland/node_test. --only is matched against `parallel/test-x.js`. --rerun: how often each miss is run again,
- *         each way; default 10. --jobs: how many parallel tests at a time; default 2. --timeout is for one run; default
- *         120,000. FILE gets a JSON line per test, and one more per miss with its reruns.
+ *         denoland/node_test. --only is matched against `parallel/test-x.js`. --rerun: how often each miss is run
+ *         again, each way; default 10. --jobs: how many parallel tests at a time; default 2. --timeout is for one run;
+ *         default 120,000. FILE gets a JSON line per test, and one more per miss with its reruns.
  * Needs:  build/Release/atfork.node and dist/ (`npm run setup`).
  * Exit:   0 no miss, 1 a miss, 100 usage.
  */
@@ -92,7 +93,8 @@ function verdict(counts, rerun) {
   if (rerun === 0) return 'not run again';
   const when = counts.fork === 0 ? 'always' : counts.fork < rerun ? 'sometimes' : 'not again';
   const too = counts.plain < rerun ? ', plainly too' : counts.load < rerun ? ', without a fork too' : '';
-  return `${when}${too} (of ${rerun}: ${counts.plain} pass plainly, ${counts.load} with atfork loaded, ${counts.fork} forked)`;
+  const passes = `${counts.plain} pass plainly, ${counts.load} with atfork loaded, ${counts.fork} forked`;
+  return `${when}${too} (of ${rerun}: ${passes})`;
 }
 
 /**

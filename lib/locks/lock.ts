@@ -28,7 +28,7 @@ export interface LockGuard {
    * held as deep as the parent's, and is given back with `lock.release()`.
    */
   release(): void;
-  /** The end of a `using` block: releases what is not released yet. In the child of a `fork()` inside the block, too. */
+  /** The end of a `using` block: releases what is not released yet; in the child of a `fork()` inside it, too. */
   [Symbol.dispose](): void;
 }
 

@@ -1,32 +1,16 @@
-import { isMainThread } from 'node:worker_threads';
-
-import { isUnavailable, loadBinding, nativeBinding } from '../binding';
-import { ForkError, codes, fromNative } from '../errors';
+import { nativeBinding } from '../binding';
+import { ForkError } from '../errors';
+import { forkRefusal, refusal } from './fork-support';
 import type { NativeForkOutcome } from '../internal/native-fork';
 import { unwrap } from '../internal/native-result';
 import { validateObject, validateTimeout } from '../internal/validate';
-import { liveWorkers, watchWorkers } from '../internal/workers';
+import { liveWorkers } from '../internal/workers';
 
 export interface ForkOptions {
   /** Milliseconds to wait for the holder of `globalLock`; Infinity must be asked for. Default 10,000. */
   lockTimeout?: number;
   /** Milliseconds to wait until every other thread stands where a fork can be survived. Default 1,000. */
   quiesceTimeout?: number;
-}
-
-/** Why fork() cannot be offered here; null when it can. Looked at once, when this module is loaded. */
-const unsupported = prepare();
-
-function prepare(): ForkError | null {
-  const binding = loadBinding();
-  if (isUnavailable(binding)) return null; // nativeBinding() will say why
-  const reason = binding.loadFork(isMainThread);
-  if (reason !== null) return fromNative(ForkError, reason);
-  if (isMainThread)
-    watchWorkers(() => {
-      binding.learnWorkerRoutine();
-    });
-  return null;
 }
 
 /**
@@ -41,16 +25,25 @@ export function fork(options: ForkOptions = {}): number {
   const { lockTimeout = 10_000, quiesceTimeout = 1_000 } = options;
   validateTimeout(lockTimeout, 'options.lockTimeout');
   validateTimeout(quiesceTimeout, 'options.quiesceTimeout');
-  if (!isMainThread) throw refusal('ERR_ATFORK_IN_WORKER');
-  if (unsupported !== null) throw unsupported;
+  if (forkRefusal !== null) throw forkRefusal;
+  if (forking) throw refusal('ERR_ATFORK_REENTRANT');
+  if (isExiting()) throw refusal('ERR_ATFORK_TEARDOWN');
 
-  const outcome = unwrap(ForkError, nativeBinding().fork(lockTimeout, quiesceTimeout));
-  if (outcome.pid === 0) enterChild(outcome);
-  return outcome.pid;
+  forking = true;
+  try {
+    const outcome = unwrap(ForkError, nativeBinding().fork(lockTimeout, quiesceTimeout));
+    if (outcome.pid === 0) enterChild(outcome);
+    return outcome.pid;
+  } finally {
+    forking = false;
+  }
 }
 
-function refusal(code: keyof typeof codes): ForkError {
-  return new ForkError(`${code}: ${codes[code]}`, { code });
+let forking = false;
+
+/** From the moment that 'exit' is emitted: as in CPython, what is being taken down is not forked. */
+function isExiting(): boolean {
+  return (process as unknown as { _exiting?: boolean })._exiting === true;
 }
 
 let watchesExit = false;

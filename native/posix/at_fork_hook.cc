@@ -2,11 +2,10 @@
 // glibc before 2.36 deadlocks when a handler registers another one (BZ 24595), and its list knows no ranks.
 // Runs in:  prepare and parent on whichever thread calls fork(), of whatever library; child on the only thread of the
 //           child, before fork() returns there.
-// Calls:    pthread_atfork(3); the handlers of the list; getpid(2), gettid(2) in the child. Allocates: no. Keeps errno:
-// the
-//           caller of fork() must see why it failed, and old versions of glibc do not see to that.
-// Not run by vfork(2), posix_spawn(3), system(3), _Fork(3) and a raw clone(2); there is nothing to do for the first
-// three.
+// Calls:    pthread_atfork(3); the handlers of the list; getpid(2), gettid(2) in the child. Allocates: no.
+//           Keeps errno: the caller of fork() must see why it failed, and old versions of glibc do not see to that.
+// Not run:  by vfork(2), posix_spawn(3) and system(3), whose children run no code of this process; by _Fork(3) and raw
+//           clone(2), whose children have the lock as it was, owners that do not exist there included.
 #include "posix/at_fork_hook.h"
 
 #include <pthread.h>

@@ -1,9 +1,7 @@
 // process_lock.cc - a recursive lock for the threads of one process, that a fork does not break.
 // Runs in:  any thread; PrepareForFork and AfterForkParent on the forking thread of the parent, AfterForkChild on the
-// only
-//           thread of the child, before any other is brought back there.
-// Calls:    futex(2), and only with contention. Async-signal-safe but for its purpose: a handler that interrupts the
-//           holder gets the lock as that thread. errno is untouched. Allocates: no.
+//           only thread of the child, before any other is brought back there.
+// Calls:    futex(2) and clock_gettime(2), and those only with contention. Keeps errno. Allocates: no.
 // Returns:  AcquireStatus. man: futex(2), pthread_atfork(3), pthread_mutex_consistent(3).
 #include "posix/process_lock.h"
 

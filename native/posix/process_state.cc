@@ -2,8 +2,7 @@
 // Runs in:  SetUp in the loader, when this copy is loaded: under the loader's lock, so two copies cannot both be first.
 //           The identities on any thread, also in a prepare handler; EnterChild in the child handler.
 // Calls:    dl_iterate_phdr(3), dlopen(3) with RTLD_NOLOAD, dlsym(3); pthread_key_create(3); getpid(2), gettid(2).
-// Allocates
-//           in SetUp, and what pthread_setspecific(3) may once per thread.
+//           Allocates in SetUp, and what pthread_setspecific(3) may, once per thread.
 // Rests on: the addon being linked -z nodelete. A Worker that loaded it alone may end, its state and handlers must not.
 #include "posix/process_state.h"
 

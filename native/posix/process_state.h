@@ -21,7 +21,7 @@
 namespace atfork {
 
 struct ProcessState {
-  static constexpr uint64_t kMagic = 0x6b726f667461'7631;  // "1vatfork", as the bytes lie
+  static constexpr uint64_t kMagic = 0x6b726f66'74617631;  // the bytes "1vatfork"
   // To be raised with every change of this struct, of what is in it, or of the lock's protocol.
   static constexpr uint32_t kVersion = 1;
 

@@ -12,7 +12,7 @@
 
 #include "posix/futex.h"
 #include "runtime/import_table.h"
-#include "runtime/runtime_threads.h"
+#include "runtime/pool_rest.h"
 #include "runtime/thread_roles.h"
 
 namespace atfork::runtime {

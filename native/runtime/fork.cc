@@ -124,7 +124,7 @@ Result<ForkOutcome> ForkParked(uv_loop_t* loop, const ParkedCounts& counts) {
   }
   if (pid == 0) {
     // Only now: the pool's threads inherit the signal mask.
-    const int error = counts.pool == 0 ? 0 : RenewPool();
+    const int error = RenewPool();
     if (error != 0) AbandonChild("thread pool", -error);
     AnnounceFinishedWork(loop);
     return ForkOutcome{0, getpid(), counts.workers, KeepInheritedStdio()};

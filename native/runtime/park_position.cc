@@ -19,14 +19,6 @@ namespace {
 constexpr uintptr_t kArenaAlignment = 64 * 1024 * 1024;
 constexpr uintptr_t kArenaHeader = 4096;
 
-// The interrupted system call, if the thread stands in one.
-struct SystemCall {
-  bool present;
-  bool restarts;  // the kernel will make the call again; else it has returned EINTR
-  long number;    // -1 when the machine does not keep it
-  uintptr_t arguments[4];
-};
-
 #if defined(__x86_64__)
 SystemCall Interrupted(const ucontext_t& context) {
   const greg_t* registers = context.uc_mcontext.gregs;
@@ -89,40 +81,6 @@ bool WaitsForLibraryLock(const SystemCall& call, const LoadedModules& modules) {
   return modules.IsLibraryData(word) || (word & (kArenaAlignment - 1)) < kArenaHeader;
 }
 
-// System calls that wait for somebody else, and during which libc holds no lock of its own. Reading a regular file is
-// not one: the name service switch and the loader do that under theirs. A pool thread's call is never made again in the
-// child, and a Worker's is made there by a confined thread, which gets ECANCELED: so it is no matter what the call
-// does.
-bool WaitsForOthers(const SystemCall& call) {
-  switch (call.number) {
-    case SYS_read:
-    case SYS_readv: {
-      struct stat status;
-      return fstat(static_cast<int>(call.arguments[0]), &status) == 0 && !S_ISREG(status.st_mode);
-    }
-    case SYS_ppoll:
-    case SYS_pselect6:
-    case SYS_recvfrom:
-    case SYS_recvmsg:
-    case SYS_accept:
-    case SYS_accept4:
-    case SYS_connect:
-    case SYS_wait4:
-    case SYS_waitid:
-    case SYS_flock:
-    case SYS_fcntl:
-    case SYS_nanosleep:
-    case SYS_clock_nanosleep:
-#ifdef SYS_poll
-    case SYS_poll:
-    case SYS_select:
-#endif
-      return true;
-    default:
-      return IsEpollWait(call.number);
-  }
-}
-
 struct Collector {
   ModuleSpan* spans;
   int count;
@@ -169,28 +127,48 @@ bool LoadedModules::IsLibraryCode(uintptr_t address) const {
   return false;
 }
 
-Position JudgePosition(const ucontext_t& context, ThreadRole role, const LoadedModules& modules) {
-  if (!modules.IsLibraryCode(ProgramCounter(context))) {
-    if (role == ThreadRole::kPoolThread) return {false, "inside a work item", -1};
-    return {true, "runtime code", -1};
+// System calls that wait for somebody else, and during which libc holds no lock of its own. Reading a regular file is
+// not one: the name service switch and the loader do that under theirs. A pool thread's call is never made again in the
+// child, and a Worker's is made there by a confined thread, which gets ECANCELED: so it is no matter what the call
+// does.
+bool WaitsForOthers(const SystemCall& call) {
+  switch (call.number) {
+    case SYS_read:
+    case SYS_readv: {
+      struct stat status;
+      return fstat(static_cast<int>(call.arguments[0]), &status) == 0 && !S_ISREG(status.st_mode);
+    }
+    case SYS_ppoll:
+    case SYS_pselect6:
+    case SYS_recvfrom:
+    case SYS_recvmsg:
+    case SYS_accept:
+    case SYS_accept4:
+    case SYS_connect:
+    case SYS_wait4:
+    case SYS_waitid:
+    case SYS_flock:
+    case SYS_fcntl:
+    case SYS_nanosleep:
+    case SYS_clock_nanosleep:
+#ifdef SYS_poll
+    case SYS_poll:
+    case SYS_select:
+#endif
+      return true;
+    default:
+      return IsEpollWait(call.number);
   }
+}
+
+Position JudgePosition(const ucontext_t& context, ThreadRole role, const LoadedModules& modules) {
+  if (!modules.IsLibraryCode(ProgramCounter(context))) return {true, "runtime code", -1};
   const SystemCall call = Interrupted(context);
   if (!call.present) return {false, "inside a library", -1};
-  if (IsEpollWait(call.number)) {
-    if (role == ThreadRole::kPoolThread) return {true, "epoll_wait", -1};
-    return {true, "epoll_wait", static_cast<int>(call.arguments[0])};
-  }
+  if (IsEpollWait(call.number)) return {true, "epoll_wait", static_cast<int>(call.arguments[0])};
   if (call.number == SYS_futex) {
     if (WaitsForLibraryLock(call, modules)) return {false, "waiting for a lock of a library", -1};
-    if (role != ThreadRole::kPoolThread) return {true, "futex", -1};
-    // Idle is the wait for work, on the pool's own condition variable in the runtime's data, if nobody has woken it.
-    // Any other futex is a lock inside a work item, which may hold another.
-    if ((call.arguments[1] & FUTEX_CMD_MASK) != FUTEX_WAIT_BITSET || !modules.IsRuntimeData(call.arguments[0])) {
-      return {false, "inside a work item, waiting for a lock", -1};
-    }
-    const Position idle = {true, "idle", -1, reinterpret_cast<const uint32_t*>(call.arguments[0]),
-                           static_cast<uint32_t>(call.arguments[2])};
-    return idle.StillIdle() ? idle : Position{false, "about to take work", -1};
+    return {true, "futex", -1};
   }
   // A call that answered EINTR has done nothing, and is not made again unless the thread decides so.
   if (!call.restarts) return {true, "interrupted system call", -1};

@@ -22,20 +22,26 @@ namespace atfork::runtime {
 enum class ThreadRole : uint8_t {
   kRuntime,     // V8 workers, the delayed-task thread, the inspector's: brought back in the child
   kJsWorker,    // brought back, confined, and ended
-  kPoolThread,  // libuv's pool: not brought back (libuv builds a new one), so it must hold nothing
+  kPoolThread,  // libuv's pool: not brought back, and not parked; see pool_rest.h
 };
 
 // Where a thread stands.
 struct Position {
   bool may_park;
-  const char* reason;                   // static: why not, or what it waits in
-  int epoll_fd;                         // the epoll set it waits in; -1 when it does not, or it cannot be told
-  const uint32_t* idle_word = nullptr;  // an idle pool thread: the futex it sleeps on
-  uint32_t idle_value = 0;              // and the value that means that nobody has woken it
-
-  // False when work has come for a parked, idle pool thread.
-  bool StillIdle() const { return idle_word == nullptr || __atomic_load_n(idle_word, __ATOMIC_ACQUIRE) == idle_value; }
+  const char* reason;  // static: why not, or what it waits in
+  int epoll_fd;        // the epoll set it waits in; -1 when it does not, or it cannot be told
 };
+
+// A system call that a thread stands in.
+struct SystemCall {
+  bool present;
+  bool restarts;  // interrupted, and the kernel will make it again; else it has returned EINTR
+  long number;    // -1 when the machine does not keep it
+  uintptr_t arguments[4];
+};
+
+// Whether the call waits for somebody else, with no lock of libc's held meanwhile.
+bool WaitsForOthers(const SystemCall& call);
 
 // What the positions are judged against: which addresses are shared objects, and which of those hold data that locks
 // may lie in. Parent, forking thread, before each fork (libraries come and go).

@@ -9,6 +9,7 @@
 #include "runtime/park_signal.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <signal.h>
@@ -61,27 +62,28 @@ long Futex(std::atomic<uint32_t>* word, int operation, uint32_t value, const str
   return syscall(SYS_futex, word, operation | FUTEX_PRIVATE_FLAG, value, timeout, nullptr, FUTEX_BITSET_MATCH_ANY);
 }
 
-std::atomic<uint32_t>* StateWord(ParkedThread* thread) {
-  return reinterpret_cast<std::atomic<uint32_t>*>(&thread->state);
+// The forking thread sleeps until nobody is left: one wake-up for all.
+void CountAnswer() {
+  if (park_signal.unanswered.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+    Futex(&park_signal.unanswered, FUTEX_WAKE, 1, nullptr);
+  }
 }
 
 // False when the question was withdrawn meanwhile: the thread then goes on.
 bool Answer(ParkedThread* thread, ParkState state) {
   ParkState asked = ParkState::kAsked;
-  const bool answered = thread->state.compare_exchange_strong(asked, state);
-  park_signal.answers.fetch_add(1, std::memory_order_release);
-  Futex(&park_signal.answers, FUTEX_WAKE, 1, nullptr);
-  return answered;
+  if (!thread->state.compare_exchange_strong(asked, state)) return false;
+  CountAnswer();
+  return true;
 }
 
-void WaitForRelease(ParkedThread* thread) {
+// `round` was read before the answer: a release after that has moved on from it.
+void WaitForRelease(ParkedThread* thread, uint32_t round) {
   struct timespec deadline;
   clock_gettime(CLOCK_MONOTONIC, &deadline);
   deadline.tv_sec += kOversleepSeconds;
   while (thread->state.load(std::memory_order_acquire) == ParkState::kParked) {
-    const long result =
-        Futex(StateWord(thread), FUTEX_WAIT_BITSET, static_cast<uint32_t>(ParkState::kParked), &deadline);
-    if (result == -1 && errno == ETIMEDOUT) {
+    if (Futex(&park_signal.round, FUTEX_WAIT_BITSET, round, &deadline) == -1 && errno == ETIMEDOUT) {
       park_signal.overslept.store(true);
       thread->state.store(ParkState::kReleased);
     }
@@ -120,7 +122,8 @@ void Park(ParkedThread* thread, const ucontext_t& context) {
   }
   FillRestartRecord(thread);
   if (_setjmp(thread->restart.context) == 0) {
-    if (Answer(thread, ParkState::kParked)) WaitForRelease(thread);
+    const uint32_t round = park_signal.round.load(std::memory_order_acquire);
+    if (Answer(thread, ParkState::kParked)) WaitForRelease(thread, round);
     return;
   }
   // In the child, brought back. Returning from the handler restores registers and signal mask: the thread goes on.
@@ -176,20 +179,32 @@ int AskToPark(ParkedThread* thread) {
   info.si_pid = getpid();
   info.si_uid = getuid();
   info.si_value.sival_ptr = thread;
+  park_signal.unanswered.fetch_add(1);
   thread->state.store(ParkState::kAsked, std::memory_order_release);
-  if (syscall(SYS_rt_tgsigqueueinfo, getpid(), thread->tid, kSignal, &info) == 0) return 0;
-  thread->state.store(ParkState::kGone);
-  return errno;
+  if (syscall(SYS_rt_tgsigqueueinfo, info.si_pid, thread->tid, kSignal, &info) == 0) return 0;
+  const int error = errno;
+  GiveUpOn(thread);
+  return error;
 }
+
+void GiveUpOn(ParkedThread* thread) { Answer(thread, ParkState::kGone); }
 
 void ReleaseParked(ParkedThread* thread) {
-  const ParkState before = thread->state.exchange(ParkState::kReleased);
-  if (before == ParkState::kParked) Futex(StateWord(thread), FUTEX_WAKE, 1, nullptr);
+  if (thread->state.exchange(ParkState::kReleased) == ParkState::kAsked) CountAnswer();
 }
 
-void AwaitAnswer(uint32_t seen, int64_t deadline_ns) {
+void WakeReleased() {
+  park_signal.round.fetch_add(1, std::memory_order_release);
+  Futex(&park_signal.round, FUTEX_WAKE, INT_MAX, nullptr);
+}
+
+void AwaitAnswers(int64_t deadline_ns) {
   const struct timespec deadline = {deadline_ns / 1000000000, deadline_ns % 1000000000};
-  Futex(&park_signal.answers, FUTEX_WAIT_BITSET, seen, &deadline);
+  for (;;) {
+    const uint32_t left = park_signal.unanswered.load(std::memory_order_acquire);
+    if (left == 0) return;
+    if (Futex(&park_signal.unanswered, FUTEX_WAIT_BITSET, left, &deadline) == -1 && errno == ETIMEDOUT) return;
+  }
 }
 
 }  // namespace atfork::runtime

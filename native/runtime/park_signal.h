@@ -50,9 +50,10 @@ struct ParkedThread {
 struct ParkSignal {
   const GlibcLayout* layout = nullptr;
   LoadedModules modules;
-  pthread_key_t exit_key = 0;          // see runtime_threads.cc: how a restarted thread ends
-  std::atomic<uint32_t> answers{0};    // futex: bumped by each handler that answers
-  std::atomic<bool> overslept{false};  // a parked thread gave up waiting: the fork under way must be undone
+  pthread_key_t exit_key = 0;           // see runtime_threads.cc: how a restarted thread ends
+  std::atomic<uint32_t> unanswered{0};  // futex: how many were asked and have not answered yet
+  std::atomic<uint32_t> round{0};       // futex: parked threads sleep on it; bumped when they may go on
+  std::atomic<bool> overslept{false};   // a parked thread gave up waiting: the fork under way must be undone
 };
 
 // Process-wide: one fork at a time.
@@ -71,11 +72,15 @@ int InstallParkHandler();
 // Sends the signal to `thread`. 0, ESRCH when it is gone, or EAGAIN (RLIMIT_SIGPENDING).
 int AskToPark(ParkedThread* thread);
 
-// Parent: lets a parked thread go on, or withdraws the question. Any state.
+// Parent: lets a parked thread go on, once WakeReleased is called, or withdraws the question. Any state.
 void ReleaseParked(ParkedThread* thread);
+void WakeReleased();
 
-// Waits until `answers` is no longer `seen`, at most until the absolute CLOCK_MONOTONIC `deadline_ns`.
-void AwaitAnswer(uint32_t seen, int64_t deadline_ns);
+// Waits until everybody who was asked has answered, at most until the absolute CLOCK_MONOTONIC `deadline_ns`.
+void AwaitAnswers(int64_t deadline_ns);
+
+// The thread ended without an answer.
+void GiveUpOn(ParkedThread* thread);
 
 }  // namespace atfork::runtime
 

@@ -20,6 +20,7 @@
 #include "runtime/glibc_layout.h"
 #include "runtime/libc_threads.h"
 #include "runtime/park_signal.h"
+#include "runtime/pool_rest.h"
 #include "runtime/thread_roles.h"
 
 namespace atfork::runtime {
@@ -28,22 +29,24 @@ namespace {
 constexpr int64_t kMillisecond = 1000 * 1000;
 // One try at parking everything. Threads that are parked may be what another waits for, so a try that takes longer is
 // broken off and begun again, each time with more patience.
+constexpr int64_t kQuickTry = 2 * kMillisecond;
 constexpr int64_t kFirstTry = 20 * kMillisecond;
-constexpr int64_t kBetweenTries = kMillisecond;
 constexpr int64_t kAnswerPoll = 2 * kMillisecond;
 constexpr int64_t kTaskPatience = 10000 * kMillisecond;
+constexpr long kBetweenTriesNs = 1000 * 1000;
 constexpr long kBetweenAsksNs = 30 * 1000;
+constexpr long kBetweenLooksNs = 50 * 1000;
 
 // Process-wide, main thread only.
 struct State {
   GlibcLayout layout;
   ThreadLayout census_layout;
   char* restart_stacks = nullptr;
-  pthread_mutex_t* pool_mutex = nullptr;
   bool restarted = false;  // this process has threads that were brought back
 
   // One fork's.
   std::vector<ParkedThread*> threads;
+  std::vector<pid_t> pool;
   bool census_complete = false;
 };
 State state;
@@ -82,6 +85,11 @@ bool VisitThread(pid_t tid, void* added) {
   const uintptr_t descriptor = FindDescriptor(state.census_layout, tid);
   const uintptr_t routine = descriptor == 0 ? 0 : StartRoutineOf(state.census_layout, descriptor);
   if (!IsRuntimeRoutine(routine)) return true;
+  const ThreadRole role = RoleOf(routine);
+  if (role == ThreadRole::kPoolThread) {
+    state.pool.push_back(tid);
+    return true;
+  }
   ParkedThread* slot = FreeSlot();
   if (slot == nullptr) {
     state.census_complete = false;
@@ -89,7 +97,7 @@ bool VisitThread(pid_t tid, void* added) {
   }
   slot->tid = tid;
   slot->descriptor = descriptor;
-  slot->role = RoleOf(routine);
+  slot->role = role;
   slot->task = nullptr;
   slot->state.store(ParkState::kRefused);
   slot->position = {false, "just started", -1};
@@ -104,6 +112,7 @@ int AddNewThreads() {
   if (!tasks) return -1;
   int added = 0;
   state.census_complete = true;
+  state.pool.clear();
   Status visited = ForEachThread(tasks.value().get(), VisitThread, &added);
   return visited && state.census_complete ? added : -1;
 }
@@ -116,82 +125,79 @@ void Pause(long nanoseconds) {
 bool IsAlive(pid_t tid) { return syscall(SYS_tgkill, getpid(), tid, 0) == 0; }
 
 struct Tally {
-  int parked = 0;
   int asked = 0;
-  int others = 0;
+  int others = 0;  // neither asked nor parked
 };
 
-Tally Count(bool pool_only) {
+Tally Count() {
   Tally tally;
   for (const ParkedThread* thread : state.threads) {
-    if (pool_only && thread->role != ThreadRole::kPoolThread) continue;
     const ParkState now = thread->state.load(std::memory_order_acquire);
-    if (now == ParkState::kParked) {
-      ++tally.parked;
-    } else if (now == ParkState::kAsked) {
-      ++tally.asked;
-    } else if (now != ParkState::kGone) {
-      ++tally.others;
-    }
+    tally.asked += now == ParkState::kAsked;
+    tally.others += now != ParkState::kAsked && now != ParkState::kParked && now != ParkState::kGone;
   }
   return tally;
 }
 
 // Asks everyone who is not parked, and waits for the answers. 0 or an errno.
-int AskOnce(bool pool_only, int64_t until) {
+int AskOnce(int64_t until) {
   for (ParkedThread* thread : state.threads) {
-    if (pool_only && thread->role != ThreadRole::kPoolThread) continue;
     const ParkState now = thread->state.load(std::memory_order_acquire);
     if (now == ParkState::kParked || now == ParkState::kAsked || now == ParkState::kGone) continue;
     const int error = AskToPark(thread);
     if (error != 0 && error != ESRCH) return error;
   }
   for (;;) {
-    const uint32_t seen = park_signal.answers.load(std::memory_order_acquire);
-    if (Count(pool_only).asked == 0) return 0;
-    const int64_t now = MonotonicNanos();
-    if (now >= until) return 0;
-    AwaitAnswer(seen, std::min(until, now + kAnswerPoll));
-    // A thread that ended before the signal reached it will not answer.
+    AwaitAnswers(std::min(until, MonotonicNanos() + kAnswerPoll));
+    if (Count().asked == 0 || MonotonicNanos() >= until) return 0;
     for (ParkedThread* thread : state.threads) {
-      ParkState asked = ParkState::kAsked;
-      if (thread->state.load() == asked && !IsAlive(thread->tid)) {
-        thread->state.compare_exchange_strong(asked, ParkState::kGone);
-      }
+      // A thread that ended before the signal reached it will not answer.
+      if (thread->state.load() == ParkState::kAsked && !IsAlive(thread->tid)) GiveUpOn(thread);
     }
   }
 }
 
 enum class Outcome { kParked, kNotYet, kFailed };
 
-// Parks the pool, or everything, until `until`.
-Outcome TryPark(bool pool_only, int64_t until, int* error) {
+// Parks everybody until `until`.
+Outcome TryPark(int64_t until, int* error) {
   for (;;) {
     if (AddNewThreads() < 0) {
       *error = EAGAIN;
       return Outcome::kFailed;
     }
-    const Tally tally = Count(pool_only);
+    const Tally tally = Count();
     if (tally.asked + tally.others == 0) return Outcome::kParked;
     if (MonotonicNanos() >= until) return Outcome::kNotYet;
-    *error = AskOnce(pool_only, until);
+    *error = AskOnce(until);
     if (*error != 0) return Outcome::kFailed;
-    if (Count(pool_only).others != 0) Pause(kBetweenAsksNs);
+    if (Count().others != 0) Pause(kBetweenAsksNs);
   }
+}
+
+// The same, and then holds the pool, which may still have work to finish.
+Outcome TryParkAndHold(int64_t until, std::string* busy, int* error) {
+  const Outcome outcome = TryPark(until, error);
+  if (outcome != Outcome::kParked) return outcome;
+  while (!HoldPool(state.pool, park_signal.modules, busy)) {
+    if (MonotonicNanos() >= until) return Outcome::kNotYet;
+    Pause(kBetweenLooksNs);
+  }
+  return Outcome::kParked;
+}
+
+// Without stopping anybody.
+void AwaitPool(int64_t until, std::string* busy) {
+  while (AddNewThreads() >= 0 && !PoolWaits(state.pool, park_signal.modules, busy) && MonotonicNanos() < until) {
+    Pause(kBetweenLooksNs);
+  }
+  state.threads.clear();
 }
 
 void ReleaseAll() {
   for (ParkedThread* thread : state.threads) ReleaseParked(thread);
+  WakeReleased();
   state.threads.clear();
-}
-
-// With everybody parked: was work handed to the pool after its threads had gone to rest, or is somebody just doing so?
-bool PoolAtRest() {
-  for (const ParkedThread* thread : state.threads) {
-    if (thread->state.load() == ParkState::kParked && !thread->position.StillIdle()) return false;
-  }
-  // glibc's pthread_mutex_t begins with the lock word, which is 0 when nobody holds the mutex.
-  return __atomic_load_n(reinterpret_cast<const int*>(state.pool_mutex), __ATOMIC_ACQUIRE) == 0;
 }
 
 std::string DescribeStuck() {
@@ -199,9 +205,7 @@ std::string DescribeStuck() {
   for (const ParkedThread* thread : state.threads) {
     const ParkState now = thread->state.load();
     if (now == ParkState::kParked || now == ParkState::kGone) continue;
-    const char* role = thread->role == ThreadRole::kPoolThread ? "libuv-pool thread"
-                       : thread->role == ThreadRole::kJsWorker ? "Worker"
-                                                               : "runtime thread";
+    const char* role = thread->role == ThreadRole::kJsWorker ? "Worker" : "runtime thread";
     if (!text.empty()) text += "; ";
     text += std::string(role) + " " + std::to_string(thread->tid) + " " +
             (now == ParkState::kAsked ? "did not answer" : thread->position.reason);
@@ -209,11 +213,11 @@ std::string DescribeStuck() {
   return text;
 }
 
-Error CouldNotPark(Outcome outcome, int error) {
+Error CouldNotPark(Outcome outcome, int error, const std::string& busy) {
   const std::string stuck = DescribeStuck();
   ReleaseAll();
   if (outcome == Outcome::kFailed) return Error::Errno("rt_tgsigqueueinfo", "quiesce", error);
-  return Error::Refused("ERR_ATFORK_QUIESCE_TIMEOUT", "quiesce", stuck.empty() ? "libuv's pool is given work" : stuck);
+  return Error::Refused("ERR_ATFORK_QUIESCE_TIMEOUT", "quiesce", stuck.empty() ? busy : stuck);
 }
 
 char* RestartStackTop(const ParkedThread* thread) {
@@ -228,10 +232,8 @@ Status Prepare(ParkedCounts* counts) {
   for (ParkedThread* thread : state.threads) {
     if (thread->state.load() != ParkState::kParked) continue;
     const bool worker = thread->role == ThreadRole::kJsWorker;
-    counts->pool += thread->role == ThreadRole::kPoolThread;
     counts->workers += worker;
     counts->runtime += thread->role == ThreadRole::kRuntime;
-    if (thread->role == ThreadRole::kPoolThread) continue;
     thread->restart.stack_top = RestartStackTop(thread);
     thread->restart.confined = thread->restart.held = worker;
     thread->restart.until_joined = worker && IsNestedWorker(thread->descriptor);
@@ -267,8 +269,6 @@ Status LoadRuntimeThreads() {
   return Unit{};
 }
 
-void LearnPoolMutex(pthread_mutex_t* mutex) { state.pool_mutex = mutex; }
-
 Result<ParkedCounts> ParkRuntimeThreads(int64_t deadline) {
   const int installed = InstallParkHandler();
   if (installed != 0) return Error::Errno("rt_sigaction", "quiesce", installed);
@@ -277,28 +277,31 @@ Result<ParkedCounts> ParkRuntimeThreads(int64_t deadline) {
   state.threads.clear();
   int error = 0;
 
-  for (int64_t patience = kFirstTry;; patience *= 2) {
-    // The pool first, with everybody else running: what it is busy with may need them, and may take long. If it does
-    // not come to rest so, those who give it work are stopped too.
-    Outcome outcome = TryPark(true, std::min(deadline, MonotonicNanos() + patience), &error);
-    if (outcome != Outcome::kFailed) {
-      outcome = TryPark(false, std::min(deadline, MonotonicNanos() + patience), &error);
-    }
-    if (outcome == Outcome::kParked && PoolAtRest()) break;
-    if (outcome == Outcome::kFailed || MonotonicNanos() >= deadline) return CouldNotPark(outcome, error);
+  // Most of the time everybody can be parked at once, and the pool is at rest.
+  std::string busy;
+  Outcome outcome = TryParkAndHold(std::min(deadline, MonotonicNanos() + kQuickTry), &busy, &error);
+  for (int64_t patience = kFirstTry; outcome != Outcome::kParked; patience *= 2) {
+    if (outcome == Outcome::kFailed || MonotonicNanos() >= deadline) return CouldNotPark(outcome, error, busy);
     ReleaseAll();
-    Pause(kBetweenTries);
+    Pause(kBetweenTriesNs);
+    // Now with patience. The pool first, with everybody else running, since what it is busy with may need them; but if
+    // it does not come to rest so, those who give it work are stopped while it finishes.
+    AwaitPool(std::min(deadline, MonotonicNanos() + patience), &busy);
+    outcome = TryParkAndHold(std::min(deadline, MonotonicNanos() + patience), &busy, &error);
   }
   ParkedCounts counts = {};
   Status prepared = Prepare(&counts);
   if (!prepared) {
-    ReleaseAll();
+    ReleaseRuntimeThreads();
     return prepared.error();
   }
   return counts;
 }
 
-void ReleaseRuntimeThreads() { ReleaseAll(); }
+void ReleaseRuntimeThreads() {
+  ReleasePool();
+  ReleaseAll();
+}
 
 bool ParkWasBroken() { return park_signal.overslept.load(); }
 
@@ -308,7 +311,7 @@ int RestartRuntimeThreads() {
   int failure = 0;
   state.restarted = true;
   for (ParkedThread* thread : state.threads) {
-    if (thread->role == ThreadRole::kPoolThread || thread->state.load() != ParkState::kParked) continue;
+    if (thread->state.load() != ParkState::kParked) continue;
     thread->restarting.store(true);
     const int error = child::RestartThread(&thread->restart);
     if (error != 0) failure = error;
@@ -341,7 +344,7 @@ bool RunOnRestartedThreads(void (*task)(void*), void* argument) {
     if (known_to_libc) thread->state.store(ParkState::kGone);
   }
   int64_t deadline = MonotonicNanos() + kTaskPatience;
-  const bool answered = AskOnce(false, deadline) == 0 && Count(false).asked == 0;
+  const bool answered = AskOnce(deadline) == 0 && Count().asked == 0;
   ReleaseAll();
   return answered;
 }

@@ -7,12 +7,10 @@
 //   what                              before the fork        in the child
 //   V8 workers, delayed tasks, ...    parked anywhere safe   brought back, go on
 //   JavaScript Workers                parked anywhere safe   brought back, confined, ended
-//   libuv's pool                      parked when idle       a new pool
+//   libuv's pool                      left at rest           a new pool
 //   threads of other libraries        -                      lost
 #ifndef ATFORK_RUNTIME_RUNTIME_THREADS_H_
 #define ATFORK_RUNTIME_RUNTIME_THREADS_H_
-
-#include <pthread.h>
 
 #include <cstdint>
 
@@ -23,17 +21,13 @@ namespace atfork::runtime {
 // Checks every assumption. Main thread, once, at load.
 Status LoadRuntimeThreads();
 
-// The mutex that guards libuv's queue of work. Nobody may hold it at the fork: libuv makes it anew in the child.
-void LearnPoolMutex(pthread_mutex_t* mutex);
-
 struct ParkedCounts {
   int runtime;
   int workers;
-  int pool;
 };
 
-// Parks every thread of the runtime, or none: the error says which one could not be, where it stood, and nothing has
-// changed. Main thread. `deadline`: MonotonicNanos().
+// Parks every thread of the runtime, with libuv's pool at rest (pool_rest.h), or none: the error says which one could
+// not be, where it stood, and nothing has changed. Main thread. `deadline`: MonotonicNanos().
 Result<ParkedCounts> ParkRuntimeThreads(int64_t deadline);
 
 // Parent: lets them go on.

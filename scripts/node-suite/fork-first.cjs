@@ -1,8 +1,8 @@
 'use strict';
 /**
- * The first thing that runs in a process that is to run one of Node's own tests: in mode 'fork' it forks, the child goes
- * on with the test, and the parent only waits and then ends as the child ended. 'load' loads atfork and leaves it at
- * that; 'plain' does nothing at all.
+ * The first thing that runs in a process that is to run one of Node's own tests. In mode 'fork' it forks: the child
+ * goes on with the test, and the parent only waits and then ends as the child ended. 'load' loads atfork and leaves it
+ * at that; 'plain' does nothing.
  *
  * The mode comes in an environment variable that is taken away here, so that no Worker and no process that the test
  * starts forks again: child_process.fork() and Workers hand --require on.
@@ -15,7 +15,7 @@ if (mode === 'load' || mode === 'fork') {
   const pid = mode === 'fork' ? fork() : 0;
   if (pid !== 0) {
     const { exitCode, signalCode } = waitpid(pid);
-    // A signal to oneself is handled before kill(2) returns; should it be ignored here, the end is a failure all the same.
+    // A signal to oneself is handled before kill(2) returns; should it be ignored here, the end is still a failure.
     if (signalCode !== null) process.kill(process.pid, signalCode);
     _exit(exitCode ?? 1);
   }

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 const preload = fileURLToPath(new URL('fork-first.cjs', import.meta.url));
 
-/** What test/common prints when it starts the test anew, because a flag is missing: then it is not our child that runs. */
+/** What test/common prints when it starts the test anew, for want of a flag: then it is not our child that runs. */
 const startedAnew = 'NOTE: The test started as a child_process';
 
 /** How much of the end of a run's output is kept, in characters. */
@@ -29,8 +29,9 @@ const running = new Set();
 /**
  * @param {import('./tests.mjs').Test} test
  * @param {'plain' | 'load' | 'fork'} mode as in fork-first.cjs
- * @param {{ node: string, checkout: string, scratch: string, job: number, timeout: number }} how `scratch`: a folder for
- *   temporary files; `job`: no two runs at the same time have the same; `timeout` in ms, then all is killed
+ * @param {{ node: string, checkout: string, scratch: string, job: number, timeout: number }} how
+ *   `scratch`: a folder for temporary files; `job`: no two runs at the same time have the same; `timeout` in ms, then
+ *   all is killed
  * @returns {Promise<Outcome>} rejected when `node` cannot be started
  */
 export async function runTest(test, mode, { node, checkout, scratch, job, timeout }) {

@@ -1,6 +1,6 @@
 // process_lock_test.cc - the lock within one process: recursion, waiting, contention, the death of an owner, and
-// threads that do not belong to the process any more. Forks are in process_lock_fork_test.cc. Runs in:  native_tests.
-// Where no second thread has to wait, a second ThreadIdentity stands for it.
+// threads that do not belong to the process any more. Forks are in process_lock_fork_test.cc.
+// Runs in:  native_tests. Where no second thread has to wait, a second ThreadIdentity stands for it.
 #include "posix/process_lock.h"
 
 #include <pthread.h>
