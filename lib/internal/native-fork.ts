@@ -22,6 +22,10 @@ export interface NativeFork {
   releaseWorkers(): void;
   /** Child: it is about to end. */
   stdioEnds(): void;
-  /** The thread that the main thread started last is a Worker's. */
-  learnWorkerRoutine(): void;
+  /** How many libuv loops there are, the main thread's included. */
+  eventLoops(): number;
+  /** The thread that the main thread started last is a Worker's; with `nodes`, one of Node's own. */
+  learnWorkerRoutine(nodes: boolean): void;
+  /** The first Worker that there is is Node's own; false when there is none. */
+  keepEarliestWorker(): boolean;
 }

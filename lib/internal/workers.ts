@@ -2,29 +2,119 @@
  * The main thread's own Workers, so that a forked child can end them.
  *
  * Node offers no list. Its diagnostics channel `worker_threads` names each Worker in the middle of its construction, just
- * after its thread was started: that also tells the native side which start routine is a Worker's.
+ * after its thread was started: that also tells the native side which start routine is a Worker's. Those that are older
+ * than this package are asked of the inspector.
+ *
+ * Node has a Worker of its own: the thread that runs the hooks of `module.register`, which the main thread waits for
+ * whenever it imports something. It goes on in the child.
  */
 import * as diagnosticsChannel from 'node:diagnostics_channel';
-import type { Worker } from 'node:worker_threads';
+import type * as inspectorModule from 'node:inspector';
+import { Worker } from 'node:worker_threads';
+
+import type { NativeFork } from './native-fork';
+
+/** The loops that a Node process has without any Worker: the main one, the delayed tasks', the tracing agent's. */
+const ordinaryLoops = 3;
 
 /** Weak: a Worker that ended may be collected. */
 let known: WeakRef<Worker>[] = [];
 
-/** Calls `onStart` for each Worker that this thread starts from now on. */
-export function watchWorkers(onStart: () => void): void {
+/** Keeps the list from here on. Returns why it cannot be complete, or null. */
+export function watchWorkers(native: NativeFork): string | null {
   diagnosticsChannel.subscribe('worker_threads', (message) => {
-    onStart();
-    known = known.filter((reference) => isLive(reference.deref()));
-    known.push(new WeakRef((message as { worker: Worker }).worker));
+    const { worker } = message as { worker: Worker };
+    native.learnWorkerRoutine(isNodes(worker));
+    add(worker);
   });
+  return native.eventLoops() > ordinaryLoops ? addEarlierWorkers(native) : null;
 }
 
-/** Those whose 'exit' has not been emitted. */
+/** Those of the program whose 'exit' has not been emitted. */
 export function liveWorkers(): Worker[] {
-  return known.map((reference) => reference.deref()).filter(isLive);
+  const workers = known.map((reference) => reference.deref()).filter(isLive);
+  return workers.filter((worker) => !isNodes(worker));
+}
+
+function add(worker: Worker): void {
+  known = known.filter((reference) => isLive(reference.deref()));
+  known.push(new WeakRef(worker));
 }
 
 /** Node sets `threadId` to -1 when a Worker has ended. */
 function isLive(worker: Worker | undefined): worker is Worker {
   return worker !== undefined && worker.threadId !== -1;
+}
+
+function isNodes(worker: Worker): boolean {
+  return worker.constructor.name === 'InternalWorker';
+}
+
+function addEarlierWorkers(native: NativeFork): string | null {
+  const workers = instancesOf(Worker);
+  if (workers === null)
+    return 'Workers may have been started before atfork was loaded, and there is no inspector to ask';
+  const earlier = workers.filter(isLive).sort((a, b) => a.threadId - b.threadId);
+  if (earlier.length === 0) return null;
+  // Which start routine is theirs is told by one that is started now.
+  new Worker('', { eval: true, stdout: true, stderr: true }).unref();
+  const nodes = earlier.filter(isNodes);
+  if (nodes.length === 0) {
+    earlier.forEach(add);
+    return null;
+  }
+  if (nodes.length > 1 || earlier[0] !== nodes[0] || !native.keepEarliestWorker()) {
+    return "which thread runs Node's module hooks cannot be told: load atfork before module.register is called";
+  }
+  earlier.forEach(add);
+  return null;
+}
+
+interface RemoteObject {
+  objectId: string;
+}
+
+/** All objects of class `constructor` on this thread's heap; null without an inspector. */
+function instancesOf(constructor: typeof Worker): Worker[] | null {
+  const inspector = optionalInspector();
+  if (inspector === null) return null;
+  const session = new inspector.Session();
+  session.connect();
+  // The debugger's functions meet this thread's objects in a global variable, under a name that nobody else uses.
+  const meeting = Symbol.for('atfork.workers');
+  const globals = globalThis as unknown as Record<symbol, unknown>;
+  globals[meeting] = constructor.prototype;
+  try {
+    const expression = "globalThis[Symbol.for('atfork.workers')]";
+    const { result } = post(session, 'Runtime.evaluate', { expression }) as { result: RemoteObject };
+    const query = { prototypeObjectId: result.objectId };
+    const { objects } = post(session, 'Runtime.queryObjects', query) as { objects: RemoteObject };
+    const functionDeclaration = "function () { globalThis[Symbol.for('atfork.workers')] = this; }";
+    post(session, 'Runtime.callFunctionOn', { objectId: objects.objectId, functionDeclaration });
+    const found = globals[meeting] as Worker[];
+    // Prototypes of subclasses inherit from it too, but were never constructed.
+    return Array.from(found).filter((object) => !Object.hasOwn(object, 'constructor'));
+  } finally {
+    Reflect.deleteProperty(globals, meeting);
+    session.disconnect();
+  }
+}
+
+function optionalInspector(): typeof inspectorModule | null {
+  try {
+    // eslint-disable-next-line @typescript-eslint/no-require-imports -- absent in builds without it
+    return require('node:inspector') as typeof inspectorModule;
+  } catch {
+    return null;
+  }
+}
+
+/** The inspector answers in the same turn: the session is this thread's own. */
+function post(session: inspectorModule.Session, method: string, parameters: object): unknown {
+  let answer: unknown;
+  session.post(method, parameters, (error, result) => {
+    if (error === null) answer = result;
+  });
+  if (answer === undefined) throw new Error(`inspector: ${method} failed`);
+  return answer;
 }

@@ -19,8 +19,6 @@ function prepare(): ForkError | null {
   const failed = binding.loadFork(isMainThread);
   if (!isMainThread) return refusal('ERR_ATFORK_IN_WORKER');
   if (failed !== null) return fromNative(ForkError, failed);
-  watchWorkers(() => {
-    binding.learnWorkerRoutine();
-  });
-  return null;
+  const incomplete = watchWorkers(binding);
+  return incomplete === null ? null : refusal('ERR_ATFORK_UNSUPPORTED', incomplete);
 }

@@ -4,6 +4,7 @@
 
 #include "binding/binding.h"
 #include "runtime/fork.h"
+#include "runtime/loop_fds.h"
 #include "runtime/runtime_threads.h"
 #include "runtime/stdio_guard.h"
 #include "runtime/thread_roles.h"
@@ -32,7 +33,15 @@ void StdioEnds(const Napi::CallbackInfo&) { runtime::StdioEnds(); }
 
 void ReleaseWorkers(const Napi::CallbackInfo&) { runtime::ReleaseHeldWorkers(); }
 
-void LearnWorkerRoutine(const Napi::CallbackInfo&) { runtime::LearnWorkerRoutineFromLastStart(); }
+void LearnWorkerRoutine(const Napi::CallbackInfo& info) {
+  runtime::LearnWorkerRoutineFromLastStart(info[0].As<Napi::Boolean>().Value());
+}
+
+Napi::Value KeepEarliestWorker(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), runtime::KeepEarliestWorker());
+}
+
+Napi::Value EventLoops(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), runtime::EventLoops()); }
 
 // loadFork(isMainThread) -> null or a NativeErrorInfo: why fork() cannot be offered.
 Napi::Value LoadFork(const Napi::CallbackInfo& info) {
@@ -51,6 +60,8 @@ void InitFork(Napi::Env env, Napi::Object exports) {
   exports.Set("loadFork", Napi::Function::New(env, LoadFork, "loadFork"));
   exports.Set("releaseWorkers", Napi::Function::New(env, ReleaseWorkers, "releaseWorkers"));
   exports.Set("stdioEnds", Napi::Function::New(env, StdioEnds, "stdioEnds"));
+  exports.Set("eventLoops", Napi::Function::New(env, EventLoops, "eventLoops"));
+  exports.Set("keepEarliestWorker", Napi::Function::New(env, KeepEarliestWorker, "keepEarliestWorker"));
   exports.Set("learnWorkerRoutine", Napi::Function::New(env, LearnWorkerRoutine, "learnWorkerRoutine"));
 }
 

@@ -284,6 +284,11 @@ Status WatchLoopFds() {
   return Unit{};
 }
 
+int EventLoops() {
+  const Locked locked;
+  return static_cast<int>(table.epoll_fds.size());
+}
+
 Status SnapshotLoopFds(int own_epoll_fd, int own_event_fd) {
   snapshot.epoll_fds.clear();
   snapshot.registrations.clear();

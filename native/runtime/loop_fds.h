@@ -28,6 +28,9 @@ namespace atfork::runtime {
 // Learns what exists and begins to watch. Main thread, once, at load.
 Status WatchLoopFds();
 
+// How many event loops there are, the main thread's included.
+int EventLoops();
+
 // Parent, forking thread, every other thread of the runtime parked: reads what is registered where. The forking
 // thread's own set and wake-up stay out.
 Status SnapshotLoopFds(int own_epoll_fd, int own_event_fd);

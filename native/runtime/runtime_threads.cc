@@ -85,7 +85,7 @@ bool VisitThread(pid_t tid, void* added) {
   const uintptr_t descriptor = FindDescriptor(state.census_layout, tid);
   const uintptr_t routine = descriptor == 0 ? 0 : StartRoutineOf(state.census_layout, descriptor);
   if (!IsRuntimeRoutine(routine)) return true;
-  const ThreadRole role = RoleOf(routine);
+  const ThreadRole role = RoleOf(routine, descriptor);
   if (role == ThreadRole::kPoolThread) {
     state.pool.push_back(tid);
     return true;

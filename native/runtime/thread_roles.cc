@@ -27,8 +27,11 @@ struct State {
   pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
   uintptr_t pool_routine = 0;
   uintptr_t last_start_by_main = 0;
+  uintptr_t last_descriptor_by_main = 0;
   std::vector<uintptr_t> worker_routines;
-  std::vector<uintptr_t> nested_workers;  // struct pthread of each that another Worker started
+  // By their struct pthread.
+  std::vector<uintptr_t> nested_workers;  // started by another Worker
+  std::vector<uintptr_t> node_s_workers;
 };
 State state;
 
@@ -50,12 +53,14 @@ int WatchedPthreadCreate(pthread_t* thread, const pthread_attr_t* attributes, vo
   const auto routine = reinterpret_cast<uintptr_t>(start);
   const auto descriptor = static_cast<uintptr_t>(*thread);  // in glibc a pthread_t is the address of the struct
   const Locked locked;
-  auto& nested = state.nested_workers;
-  nested.erase(std::remove(nested.begin(), nested.end(), descriptor), nested.end());
+  for (auto* list : {&state.nested_workers, &state.node_s_workers}) {
+    list->erase(std::remove(list->begin(), list->end(), descriptor), list->end());
+  }
   if (syscall(SYS_gettid) == getpid()) {
     state.last_start_by_main = routine;
+    state.last_descriptor_by_main = descriptor;
   } else if (Contains(state.worker_routines, routine)) {
-    nested.push_back(descriptor);
+    state.nested_workers.push_back(descriptor);
   }
   return result;
 }
@@ -87,9 +92,30 @@ void LearnWorkerRoutineFromThisThread() {
   AddWorkerRoutine(routine);
 }
 
-void LearnWorkerRoutineFromLastStart() {
+void LearnWorkerRoutineFromLastStart(bool node_s) {
   const Locked locked;
   AddWorkerRoutine(state.last_start_by_main);
+  if (node_s) state.node_s_workers.push_back(state.last_descriptor_by_main);
+}
+
+bool KeepEarliestWorker() {
+  Result<UniqueFd> tasks = OpenTaskDirectory();
+  if (!tasks) return false;
+  // The kernel lists threads in the order in which they were started.
+  uintptr_t earliest = 0;
+  Status visited = ForEachThread(
+      tasks.value().get(),
+      [](pid_t tid, void* found) {
+        const uintptr_t descriptor = FindDescriptor(state.layout, tid);
+        if (RoleOf(StartRoutineOf(state.layout, descriptor), descriptor) != ThreadRole::kJsWorker) return true;
+        *static_cast<uintptr_t*>(found) = descriptor;
+        return false;
+      },
+      &earliest);
+  if (!visited || earliest == 0) return false;
+  const Locked locked;
+  state.node_s_workers.push_back(earliest);
+  return true;
 }
 
 void LearnPoolRoutineFromThisThread() {
@@ -105,10 +131,11 @@ bool KnowsPoolRoutine() {
 
 bool IsRuntimeRoutine(uintptr_t routine) { return state.runtime.Contains(routine); }
 
-ThreadRole RoleOf(uintptr_t routine) {
+ThreadRole RoleOf(uintptr_t routine, uintptr_t descriptor) {
   const Locked locked;
   if (routine == state.pool_routine) return ThreadRole::kPoolThread;
-  return Contains(state.worker_routines, routine) ? ThreadRole::kJsWorker : ThreadRole::kRuntime;
+  const bool worker = Contains(state.worker_routines, routine) && !Contains(state.node_s_workers, descriptor);
+  return worker ? ThreadRole::kJsWorker : ThreadRole::kRuntime;
 }
 
 bool IsNestedWorker(uintptr_t descriptor) {
@@ -119,7 +146,7 @@ bool IsNestedWorker(uintptr_t descriptor) {
 ThreadClass ClassifyThread(const ThreadRecord& record) {
   if (record.tid == getpid()) return {"main", "kept"};
   if (!IsRuntimeRoutine(record.start_routine)) return {"foreign", "lost"};
-  switch (RoleOf(record.start_routine)) {
+  switch (RoleOf(record.start_routine, record.pd)) {
     case ThreadRole::kPoolThread:
       return {"libuv-pool", "restarted"};
     case ThreadRole::kJsWorker:

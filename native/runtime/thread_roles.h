@@ -16,9 +16,15 @@ namespace atfork::runtime {
 // Begins to watch which threads the runtime starts. Main thread, once, at load.
 Status WatchThreadStarts();
 
-// A JavaScript Worker's routine: learned on such a thread, or just after the main thread has started one.
+// A JavaScript Worker's routine: learned on such a thread, or just after the main thread has started one. Node's own
+// Worker (the thread of module.register's hooks, which the main thread cannot import without) is no Worker in this
+// sense: `node_s` makes the one just started a thread of the runtime like any other.
 void LearnWorkerRoutineFromThisThread();
-void LearnWorkerRoutineFromLastStart();
+void LearnWorkerRoutineFromLastStart(bool node_s);
+
+// The same for a Worker of Node's that was started before this addon was loaded: it is the first Worker that there is.
+// False when there is none. The routine must be known.
+bool KeepEarliestWorker();
 
 // The pool's: learned in a work item.
 void LearnPoolRoutineFromThisThread();
@@ -26,7 +32,7 @@ bool KnowsPoolRoutine();
 
 // Whether a thread started with `routine` belongs to the runtime, and as what it takes part in a fork.
 bool IsRuntimeRoutine(uintptr_t routine);
-ThreadRole RoleOf(uintptr_t routine);
+ThreadRole RoleOf(uintptr_t routine, uintptr_t descriptor);
 
 // Whether the Worker with this struct pthread was started by another Worker.
 bool IsNestedWorker(uintptr_t descriptor);
