@@ -27,10 +27,15 @@
 namespace atfork::runtime {
 namespace {
 
+struct EpollSet {
+  int fd;
+  pthread_t maker;  // 0: older than this addon
+};
+
 // Process-wide: descriptors are the process's.
 struct Table {
   pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-  std::vector<int> epoll_fds;
+  std::vector<EpollSet> epoll_sets;  // oldest first
   std::vector<int> event_fds;
   std::vector<PipeEnds> pipes;        // of every thread
   std::vector<PipeEnds> other_pipes;  // of threads other than the main one
@@ -52,20 +57,19 @@ class Locked {
 
 bool OnMainThread() { return syscall(SYS_gettid) == getpid(); }
 
-template <typename Predicate>
-void EraseIf(std::vector<int>* fds, Predicate predicate) {
-  fds->erase(std::remove_if(fds->begin(), fds->end(), predicate), fds->end());
+template <typename T, typename Predicate>
+void EraseIf(std::vector<T>* values, Predicate predicate) {
+  values->erase(std::remove_if(values->begin(), values->end(), predicate), values->end());
 }
 
 // The number has a new meaning.
 void ForgetFd(int fd) {
   const auto is_fd = [fd](int known) { return known == fd; };
   const auto has_fd = [fd](const PipeEnds& pipe) { return pipe.read_end == fd || pipe.write_end == fd; };
-  EraseIf(&table.epoll_fds, is_fd);
+  EraseIf(&table.epoll_sets, [fd](const EpollSet& set) { return set.fd == fd; });
   EraseIf(&table.event_fds, is_fd);
-  for (auto* pipes : {&table.pipes, &table.other_pipes}) {
-    pipes->erase(std::remove_if(pipes->begin(), pipes->end(), has_fd), pipes->end());
-  }
+  EraseIf(&table.pipes, has_fd);
+  EraseIf(&table.other_pipes, has_fd);
 }
 
 int WatchedEpollCreate1(int flags) {
@@ -73,7 +77,7 @@ int WatchedEpollCreate1(int flags) {
   if (fd >= 0) {
     const Locked locked;
     ForgetFd(fd);
-    table.epoll_fds.push_back(fd);
+    table.epoll_sets.push_back({fd, pthread_self()});
   }
   return fd;
 }
@@ -277,7 +281,7 @@ Status WatchLoopFds() {
   closedir(directory);
   const Locked locked;
   for (const int fd : fds) {
-    if (LinkIs(fd, "anon_inode:[eventpoll]")) table.epoll_fds.push_back(fd);
+    if (LinkIs(fd, "anon_inode:[eventpoll]")) table.epoll_sets.push_back({fd, 0});
     if (LinkIs(fd, "anon_inode:[eventfd]")) table.event_fds.push_back(fd);
   }
   LearnPipes(fds);
@@ -286,7 +290,17 @@ Status WatchLoopFds() {
 
 int EventLoops() {
   const Locked locked;
-  return static_cast<int>(table.epoll_fds.size());
+  return static_cast<int>(table.epoll_sets.size());
+}
+
+bool IsInnerLoop(int epoll_fd, pthread_t thread) {
+  bool has_older = false;
+  for (const EpollSet& set : table.epoll_sets) {
+    if (set.maker != thread) continue;
+    if (set.fd == epoll_fd) return has_older;
+    has_older = has_older || LinkIs(set.fd, "anon_inode:[eventpoll]");
+  }
+  return false;
 }
 
 Status SnapshotLoopFds(int own_epoll_fd, int own_event_fd) {
@@ -295,13 +309,13 @@ Status SnapshotLoopFds(int own_epoll_fd, int own_event_fd) {
   snapshot.replacements.clear();
   snapshot.event_fds.clear();
   // What was closed since, or is somebody else's by now, is forgotten.
-  EraseIf(&table.epoll_fds, [](int fd) { return !LinkIs(fd, "anon_inode:[eventpoll]"); });
+  EraseIf(&table.epoll_sets, [](const EpollSet& set) { return !LinkIs(set.fd, "anon_inode:[eventpoll]"); });
   EraseIf(&table.event_fds, [](int fd) { return !LinkIs(fd, "anon_inode:[eventfd]"); });
   std::vector<char> buffer;
-  for (const int fd : table.epoll_fds) {
-    if (fd == own_epoll_fd || !ReadProc("fdinfo", fd, &buffer)) continue;
-    snapshot.epoll_fds.push_back(fd);
-    ReadRegistrations(fd, buffer.data());
+  for (const EpollSet& set : table.epoll_sets) {
+    if (set.fd == own_epoll_fd || !ReadProc("fdinfo", set.fd, &buffer)) continue;
+    snapshot.epoll_fds.push_back(set.fd);
+    ReadRegistrations(set.fd, buffer.data());
   }
   for (const Registration& registration : snapshot.registrations) AddRegistered(registration.fd, &buffer);
   // A loop that has not run yet has registered nothing.

@@ -19,6 +19,8 @@
 #ifndef ATFORK_RUNTIME_LOOP_FDS_H_
 #define ATFORK_RUNTIME_LOOP_FDS_H_
 
+#include <pthread.h>
+
 #include <vector>
 
 #include "posix/result.h"
@@ -30,6 +32,11 @@ Status WatchLoopFds();
 
 // How many event loops there are, the main thread's included.
 int EventLoops();
+
+// Whether `epoll_fd` is that of a loop that `thread` runs inside another (child_process.spawnSync does): a thread that
+// is in there waits for a child process of the parent, and could not be ended in the child. Main thread, that thread
+// parked.
+bool IsInnerLoop(int epoll_fd, pthread_t thread);
 
 // Parent, forking thread, every other thread of the runtime parked: reads what is registered where. The forking
 // thread's own set and wake-up stay out.

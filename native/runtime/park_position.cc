@@ -8,7 +8,6 @@
 #include <errno.h>
 #include <link.h>
 #include <linux/futex.h>
-#include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -33,12 +32,6 @@ SystemCall Interrupted(const ucontext_t& context) {
     call.number = registers[REG_RAX];
   } else if (code[-2] == 0x0f && code[-1] == 0x05 && registers[REG_RAX] == -EINTR) {
     call.present = true;
-    // The number is gone from rax; the usual `mov $number, %eax` just before the instruction still tells it.
-    if (code[-7] == 0xb8) {
-      int number;
-      memcpy(&number, code - 6, sizeof number);
-      call.number = number;
-    }
   }
   return call;
 }
@@ -171,7 +164,8 @@ Position JudgePosition(const ucontext_t& context, ThreadRole role, const LoadedM
     return {true, "futex", -1};
   }
   // A call that answered EINTR has done nothing, and is not made again unless the thread decides so.
-  if (!call.restarts) return {true, "interrupted system call", -1};
+  // Which one it was cannot be told everywhere, but an epoll_wait's first argument is looked up.
+  if (!call.restarts) return {true, "interrupted system call", static_cast<int>(call.arguments[0])};
   // The kernel would make the call again in both processes: not for a thread that goes on freely in the child.
   if (role == ThreadRole::kRuntime || !WaitsForOthers(call)) return {false, "inside a system call", -1};
   return {true, "waiting in a system call", -1};

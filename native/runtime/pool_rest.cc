@@ -66,6 +66,7 @@ const char* Busy(pid_t tid, const LoadedModules& modules) {
 void LearnPoolMutex(pthread_mutex_t* mutex) { pool_mutex = mutex; }
 
 bool PoolWaits(const std::vector<pid_t>& threads, const LoadedModules& modules, std::string* busy) {
+  busy->clear();
   for (const pid_t tid : threads) {
     if (const char* what = Busy(tid, modules)) {
       *busy = "libuv-pool thread " + std::to_string(tid) + " " + what;

@@ -19,6 +19,7 @@
 #include "posix/thread_census.h"
 #include "runtime/glibc_layout.h"
 #include "runtime/libc_threads.h"
+#include "runtime/loop_fds.h"
 #include "runtime/park_signal.h"
 #include "runtime/pool_rest.h"
 #include "runtime/thread_roles.h"
@@ -100,7 +101,7 @@ bool VisitThread(pid_t tid, void* added) {
   slot->role = role;
   slot->task = nullptr;
   slot->state.store(ParkState::kRefused);
-  slot->position = {false, "just started", -1};
+  slot->position = {false, nullptr, -1};
   state.threads.push_back(slot);
   *static_cast<int*>(added) += 1;
   return true;
@@ -157,6 +158,22 @@ int AskOnce(int64_t until) {
   }
 }
 
+// A Worker inside spawnSync is not held there: true when there was one.
+bool SendBackFromInnerLoops() {
+  bool found = false;
+  for (ParkedThread* thread : state.threads) {
+    if (thread->role != ThreadRole::kJsWorker || thread->position.epoll_fd < 0) continue;
+    if (thread->state.load() != ParkState::kParked) continue;
+    // In glibc a pthread_t is the address of struct pthread.
+    if (!IsInnerLoop(thread->position.epoll_fd, static_cast<pthread_t>(thread->descriptor))) continue;
+    thread->position.reason = "waits for a process that it has started (spawnSync)";
+    ReleaseParked(thread);
+    found = true;
+  }
+  if (found) WakeReleased();
+  return found;
+}
+
 enum class Outcome { kParked, kNotYet, kFailed };
 
 // Parks everybody until `until`.
@@ -167,7 +184,7 @@ Outcome TryPark(int64_t until, int* error) {
       return Outcome::kFailed;
     }
     const Tally tally = Count();
-    if (tally.asked + tally.others == 0) return Outcome::kParked;
+    if (tally.asked + tally.others == 0) return SendBackFromInnerLoops() ? Outcome::kNotYet : Outcome::kParked;
     if (MonotonicNanos() >= until) return Outcome::kNotYet;
     *error = AskOnce(until);
     if (*error != 0) return Outcome::kFailed;
@@ -204,7 +221,7 @@ std::string DescribeStuck() {
   std::string text;
   for (const ParkedThread* thread : state.threads) {
     const ParkState now = thread->state.load();
-    if (now == ParkState::kParked || now == ParkState::kGone) continue;
+    if (now == ParkState::kParked || now == ParkState::kGone || thread->position.reason == nullptr) continue;
     const char* role = thread->role == ThreadRole::kJsWorker ? "Worker" : "runtime thread";
     if (!text.empty()) text += "; ";
     text += std::string(role) + " " + std::to_string(thread->tid) + " " +
@@ -213,11 +230,17 @@ std::string DescribeStuck() {
   return text;
 }
 
-Error CouldNotPark(Outcome outcome, int error, const std::string& busy) {
-  const std::string stuck = DescribeStuck();
-  ReleaseAll();
-  if (outcome == Outcome::kFailed) return Error::Errno("rt_tgsigqueueinfo", "quiesce", error);
-  return Error::Refused("ERR_ATFORK_QUIESCE_TIMEOUT", "quiesce", stuck.empty() ? busy : stuck);
+// What the tries came to that did not succeed.
+struct Obstacle {
+  int error = 0;
+  std::string busy;   // what the pool does
+  std::string stuck;  // who could not be parked, and where it stood
+};
+
+Error CouldNotPark(Outcome outcome, const Obstacle& obstacle) {
+  if (outcome == Outcome::kFailed) return Error::Errno("rt_tgsigqueueinfo", "quiesce", obstacle.error);
+  const char* both = obstacle.busy.empty() || obstacle.stuck.empty() ? "" : "; ";
+  return Error::Refused("ERR_ATFORK_QUIESCE_TIMEOUT", "quiesce", obstacle.busy + both + obstacle.stuck);
 }
 
 char* RestartStackTop(const ParkedThread* thread) {
@@ -275,19 +298,20 @@ Result<ParkedCounts> ParkRuntimeThreads(int64_t deadline) {
   park_signal.modules.Update();
   park_signal.overslept.store(false);
   state.threads.clear();
-  int error = 0;
+  Obstacle obstacle;
 
   // Most of the time everybody can be parked at once, and the pool is at rest.
-  std::string busy;
-  Outcome outcome = TryParkAndHold(std::min(deadline, MonotonicNanos() + kQuickTry), &busy, &error);
+  Outcome outcome = TryParkAndHold(std::min(deadline, MonotonicNanos() + kQuickTry), &obstacle.busy, &obstacle.error);
   for (int64_t patience = kFirstTry; outcome != Outcome::kParked; patience *= 2) {
-    if (outcome == Outcome::kFailed || MonotonicNanos() >= deadline) return CouldNotPark(outcome, error, busy);
+    const std::string stuck = DescribeStuck();
+    if (!stuck.empty()) obstacle.stuck = stuck;
     ReleaseAll();
+    if (outcome == Outcome::kFailed || MonotonicNanos() >= deadline) return CouldNotPark(outcome, obstacle);
     Pause(kBetweenTriesNs);
     // Now with patience. The pool first, with everybody else running, since what it is busy with may need them; but if
     // it does not come to rest so, those who give it work are stopped while it finishes.
-    AwaitPool(std::min(deadline, MonotonicNanos() + patience), &busy);
-    outcome = TryParkAndHold(std::min(deadline, MonotonicNanos() + patience), &busy, &error);
+    AwaitPool(std::min(deadline, MonotonicNanos() + patience), &obstacle.busy);
+    outcome = TryParkAndHold(std::min(deadline, MonotonicNanos() + patience), &obstacle.busy, &obstacle.error);
   }
   ParkedCounts counts = {};
   Status prepared = Prepare(&counts);
