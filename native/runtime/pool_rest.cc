@@ -42,7 +42,7 @@ Reading ReadSystemCall(pid_t tid, SystemCall* call) {
 }
 
 // Null when the thread may be left behind, else what it does.
-const char* Busy(pid_t tid, const LoadedModules& modules) {
+const char* Busy(pid_t tid, const Pool& pool) {
   SystemCall call = {};
   switch (ReadSystemCall(tid, &call)) {
     case Reading::kGone:
@@ -52,9 +52,12 @@ const char* Busy(pid_t tid, const LoadedModules& modules) {
     case Reading::kInCall:
       break;
   }
-  if (call.number != SYS_futex) return WaitsForOthers(call) ? nullptr : "is in a system call";
+  if (call.number != SYS_futex) {
+    if (!WaitsForOthers(call)) return "is in a system call";
+    return pool.may_wait_outside ? nullptr : "waits in a system call, it may be for a Worker";
+  }
   const bool for_work =
-      (call.arguments[1] & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET && modules.IsRuntimeData(call.arguments[0]);
+      (call.arguments[1] & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET && pool.modules->IsRuntimeData(call.arguments[0]);
   if (!for_work) return "waits for a lock";
   const auto* word = reinterpret_cast<const uint32_t*>(call.arguments[0]);
   const bool woken = __atomic_load_n(word, __ATOMIC_ACQUIRE) != static_cast<uint32_t>(call.arguments[2]);
@@ -65,10 +68,10 @@ const char* Busy(pid_t tid, const LoadedModules& modules) {
 
 void LearnPoolMutex(pthread_mutex_t* mutex) { pool_mutex = mutex; }
 
-bool PoolWaits(const std::vector<pid_t>& threads, const LoadedModules& modules, std::string* busy) {
+bool PoolWaits(const Pool& pool, std::string* busy) {
   busy->clear();
-  for (const pid_t tid : threads) {
-    if (const char* what = Busy(tid, modules)) {
+  for (const pid_t tid : pool.threads) {
+    if (const char* what = Busy(tid, pool)) {
       *busy = "libuv-pool thread " + std::to_string(tid) + " " + what;
       return false;
     }
@@ -76,12 +79,12 @@ bool PoolWaits(const std::vector<pid_t>& threads, const LoadedModules& modules, 
   return true;
 }
 
-bool HoldPool(const std::vector<pid_t>& threads, const LoadedModules& modules, std::string* busy) {
+bool HoldPool(const Pool& pool, std::string* busy) {
   if (pthread_mutex_trylock(pool_mutex) != 0) {
     *busy = "work is being given to libuv's pool";
     return false;
   }
-  if (PoolWaits(threads, modules, busy)) return true;
+  if (PoolWaits(pool, busy)) return true;
   pthread_mutex_unlock(pool_mutex);
   return false;
 }

@@ -20,12 +20,20 @@ namespace atfork::runtime {
 // The mutex that guards libuv's queue of work.
 void LearnPoolMutex(pthread_mutex_t* mutex);
 
-// Whether all of `threads` wait, for work or for somebody outside the process. A look, no more: with nothing held, it
+struct Pool {
+  std::vector<pid_t> threads;
+  const LoadedModules* modules;
+  // A request that a thread waits for in a system call is never answered in the child. One of the main thread's does no
+  // harm there before its loop runs dry; but a Worker with one could not be ended.
+  bool may_wait_outside;
+};
+
+// Whether all of its threads wait, for work or for somebody outside the process. A look, no more: with nothing held, it
 // may be different the next moment. `busy` receives what one of them does that does not.
-bool PoolWaits(const std::vector<pid_t>& threads, const LoadedModules& modules, std::string* busy);
+bool PoolWaits(const Pool& pool, std::string* busy);
 
 // The same, for good: on true the pool's mutex is held until ReleasePool. Main thread.
-bool HoldPool(const std::vector<pid_t>& threads, const LoadedModules& modules, std::string* busy);
+bool HoldPool(const Pool& pool, std::string* busy);
 
 // Parent only: the child's libuv makes the mutex anew.
 void ReleasePool();

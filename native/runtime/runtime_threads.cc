@@ -47,7 +47,7 @@ struct State {
 
   // One fork's.
   std::vector<ParkedThread*> threads;
-  std::vector<pid_t> pool;
+  Pool pool = {{}, &park_signal.modules, true};
   bool census_complete = false;
 };
 State state;
@@ -88,7 +88,7 @@ bool VisitThread(pid_t tid, void* added) {
   if (!IsRuntimeRoutine(routine)) return true;
   const ThreadRole role = RoleOf(routine, descriptor);
   if (role == ThreadRole::kPoolThread) {
-    state.pool.push_back(tid);
+    state.pool.threads.push_back(tid);
     return true;
   }
   ParkedThread* slot = FreeSlot();
@@ -113,8 +113,12 @@ int AddNewThreads() {
   if (!tasks) return -1;
   int added = 0;
   state.census_complete = true;
-  state.pool.clear();
+  state.pool.threads.clear();
+  state.pool.may_wait_outside = true;
   Status visited = ForEachThread(tasks.value().get(), VisitThread, &added);
+  for (const ParkedThread* thread : state.threads) {
+    if (thread->role == ThreadRole::kJsWorker) state.pool.may_wait_outside = false;
+  }
   return visited && state.census_complete ? added : -1;
 }
 
@@ -196,7 +200,7 @@ Outcome TryPark(int64_t until, int* error) {
 Outcome TryParkAndHold(int64_t until, std::string* busy, int* error) {
   const Outcome outcome = TryPark(until, error);
   if (outcome != Outcome::kParked) return outcome;
-  while (!HoldPool(state.pool, park_signal.modules, busy)) {
+  while (!HoldPool(state.pool, busy)) {
     if (MonotonicNanos() >= until) return Outcome::kNotYet;
     Pause(kBetweenLooksNs);
   }
@@ -205,7 +209,7 @@ Outcome TryParkAndHold(int64_t until, std::string* busy, int* error) {
 
 // Without stopping anybody.
 void AwaitPool(int64_t until, std::string* busy) {
-  while (AddNewThreads() >= 0 && !PoolWaits(state.pool, park_signal.modules, busy) && MonotonicNanos() < until) {
+  while (AddNewThreads() >= 0 && !PoolWaits(state.pool, busy) && MonotonicNanos() < until) {
     Pause(kBetweenLooksNs);
   }
   state.threads.clear();
