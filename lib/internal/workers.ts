@@ -31,9 +31,24 @@ export function watchWorkers(native: NativeFork): string | null {
 }
 
 /** Those of the program whose 'exit' has not been emitted. */
-export function liveWorkers(): Worker[] {
+function liveWorkers(): Worker[] {
   const workers = known.map((reference) => reference.deref()).filter(isLive);
   return workers.filter((worker) => !isNodes(worker));
+}
+
+/**
+ * Child: ends the program's Workers, which have been brought along for that. What they said before the fork and what
+ * becomes of them now is the parent's to hear: here each emits 'exit', as after `terminate()`, and nothing else.
+ */
+export function endWorkers(): void {
+  for (const worker of liveWorkers()) {
+    for (const event of ['online', 'message', 'messageerror', 'error']) worker.removeAllListeners(event);
+    // Interrupted in the middle of its work, it may fail before it notices that it has been terminated.
+    worker.on('error', () => undefined);
+    worker.stdout.unpipe();
+    worker.stderr.unpipe();
+    void worker.terminate();
+  }
 }
 
 function add(worker: Worker): void {

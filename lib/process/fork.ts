@@ -4,7 +4,7 @@ import { forkRefusal, refusal } from './fork-support';
 import type { NativeForkOutcome } from '../internal/native-fork';
 import { unwrap } from '../internal/native-result';
 import { validateObject, validateTimeout } from '../internal/validate';
-import { liveWorkers } from '../internal/workers';
+import { endWorkers } from '../internal/workers';
 
 export interface ForkOptions {
   /** Milliseconds to wait for the holder of `globalLock`; Infinity must be asked for. Default 10,000. */
@@ -60,6 +60,6 @@ function enterChild({ self, workers, terminal }: NativeForkOutcome): void {
   }
   if (workers === 0) return;
   // They are held until they have been told: none runs a line of its own code here.
-  for (const worker of liveWorkers()) void worker.terminate();
+  endWorkers();
   native.releaseWorkers();
 }
