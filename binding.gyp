@@ -1,6 +1,7 @@
 {
-  # native_tests=1 builds the C++ tests too (scripts/setup.mjs --tests); test/ is not part of the published package.
-  "variables": {"native_tests%": 0},
+  # native_tests=1 builds the C++ tests too (scripts/setup.mjs --tests), examples=1 what the examples need, bench=1 the
+  # addon of the benchmarks; none of test/, examples/ and scripts/ is part of the published package.
+  "variables": {"native_tests%": 0, "examples%": 0, "bench%": 0},
   "target_defaults": {
     # glibc_compat.h: no glibc symbol newer than 2.31 (scripts/check-glibc-floor.mjs).
     "cflags_cc": ["-std=c++17", "-Wall", "-Wextra", "-fvisibility=hidden", "-fno-exceptions", "-fno-rtti",
@@ -65,6 +66,9 @@
     }
   ],
   "conditions": [
+    ["examples==1", {
+      "targets": [{"target_name": "plain_fork", "sources": ["examples/h5-phil/plain_fork.cc"]}]
+    }],
     ["native_tests==1", {
       "targets": [
         {
@@ -81,6 +85,16 @@
             "test/native/wait_test.cc"
           ],
           "include_dirs": ["test/native"]
+        }
+      ]
+    }],
+    ["bench==1", {
+      "targets": [
+        {
+          "target_name": "bench",
+          "sources": ["scripts/bench/native/bench.cc"],
+          "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
+          "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED"]
         }
       ]
     }]

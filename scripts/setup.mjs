@@ -4,6 +4,7 @@
  *
  *   node scripts/setup.mjs            what `npm start` needs
  *   node scripts/setup.mjs --tests    the native tests too; a warning of the C++ compiler is an error, as in CI
+ *   node scripts/setup.mjs --bench    the addon of the benchmarks too
  *
  * It runs before anything is installed: nothing but Node's own modules is imported here.
  */
@@ -15,23 +16,36 @@ import { headersFromRegistry, localHeaders } from './lib/node-headers.mjs';
 import { root, run } from './lib/run.mjs';
 
 const at = (...names) => path.join(root, ...names);
-const nativeSources = [at('native'), at('binding.gyp'), at('package-lock.json')];
+const built = (name) => at('build', 'Release', name);
+const nativeSources = [
+  at('native'),
+  at('examples', 'h5-phil', 'plain_fork.cc'),
+  at('binding.gyp'),
+  at('package-lock.json'),
+];
 
 const addon = {
   what: 'addon',
-  made: at('build', 'Release', 'atfork.node'),
+  made: [built('atfork.node'), built('plain_fork.node')],
   sources: nativeSources,
   make: () => buildNative([], {}),
 };
 const addonAndTests = {
   what: 'addon and native tests',
-  made: at('build', 'Release', 'native_tests'),
+  made: [...addon.made, built('native_tests')],
   sources: [...nativeSources, at('test', 'native')],
   make: () => buildNative(['--native_tests=1'], { CI: 'true' }),
 };
+const addonAndBench = {
+  what: 'addon and benchmarks',
+  made: [...addon.made, built('bench.node')],
+  sources: [...nativeSources, at('scripts', 'bench', 'native')],
+  // With the flags of the tests, or everything would be compiled once more.
+  make: () => buildNative(['--bench=1'], { CI: 'true' }),
+};
 const compiled = {
   what: 'TypeScript',
-  made: at('dist', 'index.js'),
+  made: [at('dist', 'index.js')],
   sources: [at('lib'), at('tsconfig.json'), at('package-lock.json')],
   make: () => run('tsc', ['-p', 'tsconfig.json']),
 };
@@ -39,9 +53,11 @@ const compiled = {
 if (!packagesInstalled()) {
   succeed('packages', () => run('npm', ['ci', '--ignore-scripts', '--no-audit', '--no-fund']));
 }
-if (process.argv.includes('--tests')) {
+if (process.argv.includes('--bench')) {
+  build(addonAndBench);
+} else if (process.argv.includes('--tests')) {
   build(addonAndTests);
-} else if (!isCurrent(addonAndTests) || !existsSync(addon.made)) {
+} else if (!isCurrent(addonAndTests)) {
   // Built with the tests it is as good; without them everything would be compiled once more.
   build(addon);
 }
@@ -71,7 +87,7 @@ function build(target) {
 /** Whether the target exists and its sources are as they were when it was last built. */
 function isCurrent(target) {
   const stamp = stampFile(target);
-  return existsSync(target.made) && existsSync(stamp) && readFileSync(stamp, 'utf8') === stampOf(target);
+  return target.made.every(existsSync) && existsSync(stamp) && readFileSync(stamp, 'utf8') === stampOf(target);
 }
 
 function stampFile({ what }) {
@@ -85,7 +101,7 @@ function stampOf({ sources }) {
 
 /** make(1) decides what has to be compiled; `env` is for binding.gyp. */
 function buildNative(configureOptions, env) {
-  const configure = ['configure', '--release', '--loglevel=warn', ...configureOptions];
+  const configure = ['configure', '--release', '--loglevel=warn', '--examples=1', ...configureOptions];
   let headers = localHeaders();
   if (!run('node-gyp', configure, { env: { ...env, ...headers } })) {
     headers = headersFromRegistry();

@@ -104,7 +104,7 @@ function counted(succeeded, numbers) {
 }
 
 function cppFiles() {
-  return ['native', path.join('test', 'native')].flatMap((folder) =>
+  return ['native', path.join('test', 'native'), 'examples', path.join('scripts', 'bench')].flatMap((folder) =>
     filesBelow(path.join(root, folder))
       .filter((file) => /\.(cc|h)$/.test(file))
       .map((file) => path.join(folder, file)),

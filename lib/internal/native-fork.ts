@@ -9,8 +9,6 @@ export interface NativeForkOutcome {
   self: number;
   /** Child: how many Workers wait to be ended. */
   workers: number;
-  /** Child: stdio has a terminal, so `stdioEnds` must be called before the environment is torn down. */
-  terminal: boolean;
 }
 
 export interface NativeFork {
@@ -20,8 +18,8 @@ export interface NativeFork {
   loadFork(isMainThread: boolean): NativeErrorInfo | null;
   /** Child: lets the Workers that have been told to end run, to their end. */
   releaseWorkers(): void;
-  /** Child: it is about to end. */
-  stdioEnds(): void;
+  /** Child: between true and false, a terminal's mode is changed because the program wants it. */
+  allowTerminalModes(allowed: boolean): void;
   /** How many libuv loops there are, the main thread's included. */
   eventLoops(): number;
   /** The thread that the main thread started last is a Worker's; with `nodes`, one of Node's own. */

@@ -1,7 +1,9 @@
+import { ReadStream } from 'node:tty';
+
 import { nativeBinding } from '../binding';
 import { ForkError } from '../errors';
 import { forkRefusal, refusal } from './fork-support';
-import type { NativeForkOutcome } from '../internal/native-fork';
+import type { NativeFork, NativeForkOutcome } from '../internal/native-fork';
 import { unwrap } from '../internal/native-result';
 import { validateObject, validateTimeout } from '../internal/validate';
 import { endWorkers } from '../internal/workers';
@@ -46,20 +48,32 @@ function isExiting(): boolean {
   return (process as unknown as { _exiting?: boolean })._exiting === true;
 }
 
-let watchesExit = false;
-
 /** What is left to be done in JavaScript before the child's own code goes on. */
-function enterChild({ self, workers, terminal }: NativeForkOutcome): void {
+function enterChild({ self, workers }: NativeForkOutcome): void {
   const native = nativeBinding();
   Object.defineProperty(process, 'pid', { value: self, writable: false, enumerable: true, configurable: true });
-  if (terminal && !watchesExit) {
-    watchesExit = true; // and a child of this child inherits the listener
-    process.prependListener('exit', () => {
-      native.stdioEnds();
-    });
-  }
+  bracketRawMode(native);
   if (workers === 0) return;
   // They are held until they have been told: none runs a line of its own code here.
   endWorkers();
   native.releaseWorkers();
+}
+
+let bracketed = false;
+
+/** In a child only the program itself may change a terminal's mode; Node, which resets it at exit, may not. */
+function bracketRawMode(native: NativeFork): void {
+  if (bracketed) return; // a child of a child inherits it
+  bracketed = true;
+  const { prototype } = ReadStream;
+  // eslint-disable-next-line @typescript-eslint/unbound-method -- called with the receiver below
+  const { setRawMode } = prototype;
+  prototype.setRawMode = function (this: ReadStream, mode: boolean): ReadStream {
+    native.allowTerminalModes(true);
+    try {
+      return setRawMode.call(this, mode);
+    } finally {
+      native.allowTerminalModes(false);
+    }
+  };
 }

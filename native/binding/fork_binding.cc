@@ -12,7 +12,7 @@
 namespace atfork::binding {
 namespace {
 
-// fork(lockTimeoutMs, quiesceTimeoutMs) -> {pid, self, workers, terminal} or a NativeErrorInfo.
+// fork(lockTimeoutMs, quiesceTimeoutMs) -> {pid, self, workers} or a NativeErrorInfo.
 Napi::Value Fork(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   uv_loop_t* loop = nullptr;
@@ -25,11 +25,12 @@ Napi::Value Fork(const Napi::CallbackInfo& info) {
   result.Set("pid", outcome.value().pid);
   result.Set("self", outcome.value().self);
   result.Set("workers", outcome.value().workers);
-  result.Set("terminal", outcome.value().terminal);
   return result;
 }
 
-void StdioEnds(const Napi::CallbackInfo&) { runtime::StdioEnds(); }
+void AllowTerminalModes(const Napi::CallbackInfo& info) {
+  runtime::AllowTerminalModes(info[0].As<Napi::Boolean>().Value());
+}
 
 void ReleaseWorkers(const Napi::CallbackInfo&) { runtime::ReleaseHeldWorkers(); }
 
@@ -59,7 +60,7 @@ void InitFork(Napi::Env env, Napi::Object exports) {
   exports.Set("fork", Napi::Function::New(env, Fork, "fork"));
   exports.Set("loadFork", Napi::Function::New(env, LoadFork, "loadFork"));
   exports.Set("releaseWorkers", Napi::Function::New(env, ReleaseWorkers, "releaseWorkers"));
-  exports.Set("stdioEnds", Napi::Function::New(env, StdioEnds, "stdioEnds"));
+  exports.Set("allowTerminalModes", Napi::Function::New(env, AllowTerminalModes, "allowTerminalModes"));
   exports.Set("eventLoops", Napi::Function::New(env, EventLoops, "eventLoops"));
   exports.Set("keepEarliestWorker", Napi::Function::New(env, KeepEarliestWorker, "keepEarliestWorker"));
   exports.Set("learnWorkerRoutine", Napi::Function::New(env, LearnWorkerRoutine, "learnWorkerRoutine"));

@@ -127,7 +127,8 @@ Result<ForkOutcome> ForkParked(uv_loop_t* loop, const ParkedCounts& counts) {
     const int error = RenewPool();
     if (error != 0) AbandonChild("thread pool", -error);
     AnnounceFinishedWork(loop);
-    return ForkOutcome{0, getpid(), counts.workers, KeepInheritedStdio()};
+    KeepInheritedStdio();
+    return ForkOutcome{0, getpid(), counts.workers};
   }
   if (pid < 0) return Error::Errno("fork", "fork", fork_errno);
   if (broken) {
@@ -135,7 +136,7 @@ Result<ForkOutcome> ForkParked(uv_loop_t* loop, const ParkedCounts& counts) {
     }
     return Error::Refused("ERR_ATFORK_QUIESCE_TIMEOUT", "fork", "fork(2) waited for a lock that a parked thread held");
   }
-  return ForkOutcome{pid, getpid(), 0, false};
+  return ForkOutcome{pid, getpid(), 0};
 }
 
 Status loaded = Unit{};

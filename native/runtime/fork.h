@@ -21,10 +21,9 @@ struct ForkOptions {
 };
 
 struct ForkOutcome {
-  pid_t pid;      // 0 in the child
-  pid_t self;     // the calling process's own
-  int workers;    // child: Workers that wait to be ended; see ReleaseHeldWorkers
-  bool terminal;  // child: StdioEnds must be called when it ends
+  pid_t pid;    // 0 in the child
+  pid_t self;   // the calling process's own
+  int workers;  // child: Workers that wait to be ended; see ReleaseHeldWorkers
 };
 
 // Main thread. An error means that there is no child and that everything is as before.
