@@ -3,8 +3,9 @@
  *
  * `error.code` is the stable key; messages may change. `errno` is negative, as in Node's SystemError.
  */
-import * as os from 'node:os';
 import * as util from 'node:util';
+
+import { errno } from './internal/errno';
 
 /** Codes of this library's own; POSIX names are used wherever POSIX has one. */
 export const codes = {
@@ -22,21 +23,18 @@ export const codes = {
 
 export type AtforkCode = keyof typeof codes;
 
-/**
- * What libuv has no name for (`util.getSystemErrorMap()` does not list them). The last two are missing in `os.constants`
- * as well; their numbers are Linux's, include/uapi/asm-generic/errno.h.
- */
+/** What libuv has no name for: `util.getSystemErrorMap()` does not list them. */
 const ownErrnos: readonly (readonly [errnum: number, name: string, text: string])[] = [
-  [os.constants.errno.ENOEXEC, 'ENOEXEC', 'exec format error'],
-  [os.constants.errno.ECHILD, 'ECHILD', 'no child processes'],
-  [os.constants.errno.EDEADLK, 'EDEADLK', 'resource deadlock avoided'],
-  [130, 'EOWNERDEAD', 'owner died'],
-  [131, 'ENOTRECOVERABLE', 'state not recoverable'],
+  [errno.ENOEXEC, 'ENOEXEC', 'exec format error'],
+  [errno.ECHILD, 'ECHILD', 'no child processes'],
+  [errno.EDEADLK, 'EDEADLK', 'resource deadlock avoided'],
+  [errno.EOWNERDEAD, 'EOWNERDEAD', 'owner died'],
+  [errno.ENOTRECOVERABLE, 'ENOTRECOVERABLE', 'state not recoverable'],
 ];
 
 /** Positive errno to its POSIX name and its text. */
 const errnos: ReadonlyMap<number, readonly [name: string, text: string]> = new Map([
-  ...[...util.getSystemErrorMap()].map(([errno, entry]) => [-errno, entry] as const),
+  ...[...util.getSystemErrorMap()].map(([negative, entry]) => [-negative, entry] as const),
   ...ownErrnos.map(([errnum, name, text]) => [errnum, [name, text]] as const),
 ]);
 

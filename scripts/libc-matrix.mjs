@@ -15,6 +15,7 @@ import path from 'node:path';
 import { parseArgs } from 'node:util';
 
 import { root as repository } from './lib/run.mjs';
+import { table } from './lib/table.mjs';
 import { chrootOf, nodeOf } from './libc/chroots.mjs';
 import { runConfined } from './libc/confined.mjs';
 
@@ -63,15 +64,6 @@ async function runCell(release, chroot, line, { script, timeout }) {
     Object.assign(cell, { result: 'error', lastLine: error.message.split('\n')[0] });
   }
   return cell;
-}
-
-/** Columns as wide as their widest cell, the heads from the keys. */
-function table(rows) {
-  const keys = Object.keys(rows[0]);
-  const all = [Object.fromEntries(keys.map((key) => [key, key])), ...rows];
-  const widths = keys.map((key) => Math.max(...all.map((row) => String(row[key]).length)));
-  const lineOf = (row) => keys.map((key, column) => String(row[key]).padEnd(widths[column])).join('  ');
-  return all.map((row) => lineOf(row).trimEnd()).join('\n');
 }
 
 function readArguments() {

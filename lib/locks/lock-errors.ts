@@ -1,13 +1,10 @@
 /** The errors of locks, in words. */
-import { constants } from 'node:os';
-
 import { AtforkError, LockTimeoutError, NotOwnerError, NotRecoverableError } from '../errors';
+import { errno } from '../internal/errno';
 import { lockStatus } from '../internal/native-lock';
 import type { LockOwner } from './lock';
 
-const { EAGAIN, ECANCELED, EPERM, ETIMEDOUT } = constants.errno;
-/** Not in `os.constants`; Linux, include/uapi/asm-generic/errno.h. */
-const ENOTRECOVERABLE = 131;
+const { EAGAIN, ECANCELED, ENOTRECOVERABLE, EPERM, ETIMEDOUT } = errno;
 
 export function notOwner(why: string): NotOwnerError {
   return new NotOwnerError(`EPERM: ${why}`, { code: 'EPERM', errno: -EPERM });

@@ -1,4 +1,4 @@
-import { ReadStream } from 'node:tty';
+import type * as tty from 'node:tty';
 
 import { nativeBinding } from '../binding';
 import { ForkError } from '../errors';
@@ -65,10 +65,11 @@ let bracketed = false;
 function bracketRawMode(native: NativeFork): void {
   if (bracketed) return; // a child of a child inherits it
   bracketed = true;
-  const { prototype } = ReadStream;
+  // eslint-disable-next-line @typescript-eslint/no-require-imports -- in a child only
+  const { prototype } = (require('node:tty') as typeof tty).ReadStream;
   // eslint-disable-next-line @typescript-eslint/unbound-method -- called with the receiver below
   const { setRawMode } = prototype;
-  prototype.setRawMode = function (this: ReadStream, mode: boolean): ReadStream {
+  prototype.setRawMode = function (this: tty.ReadStream, mode: boolean): tty.ReadStream {
     native.allowTerminalModes(true);
     try {
       return setRawMode.call(this, mode);

@@ -1,4 +1,4 @@
-import * as os from 'node:os';
+import type * as os from 'node:os';
 
 import { nativeBinding } from '../binding';
 import { WaitError } from '../errors';
@@ -23,14 +23,18 @@ export interface WaitStatus {
 
 const maxPid = 2 ** 31 - 1;
 
+let signalNames: ReadonlyMap<number, string> | undefined;
+
 /** Of two names for one number the first is the usual one (SIGABRT, SIGIOT), and the one that Node reports. */
-const signalNames: ReadonlyMap<number, string> = new Map(
-  Object.entries(os.constants.signals)
-    .reverse()
-    .map(([name, number]) => [number, name]),
-);
+function readSignalNames(): ReadonlyMap<number, string> {
+  // eslint-disable-next-line @typescript-eslint/no-require-imports -- loaded when it is needed, see internal/errno.ts
+  const { constants } = require('node:os') as typeof os;
+  const entries = Object.entries(constants.signals).reverse();
+  return new Map(entries.map(([name, number]) => [number, name]));
+}
 
 function signalName(number: number): string {
+  signalNames ??= readSignalNames();
   const { sigRtMin } = nativeBinding();
   return (
     signalNames.get(number) ?? (number < sigRtMin ? `SIG${String(number)}` : `SIGRTMIN+${String(number - sigRtMin)}`)

@@ -32,6 +32,17 @@ void AllowTerminalModes(const Napi::CallbackInfo& info) {
   runtime::AllowTerminalModes(info[0].As<Napi::Boolean>().Value());
 }
 
+// lastForkTimings() -> {lockUs, quiesceUs, forkUs, releaseUs}.
+Napi::Value LastForkTimings(const Napi::CallbackInfo& info) {
+  const runtime::ForkTimings timings = runtime::LastForkTimings();
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("lockUs", timings.lock);
+  result.Set("quiesceUs", timings.quiesce);
+  result.Set("forkUs", timings.fork);
+  result.Set("releaseUs", timings.release);
+  return result;
+}
+
 void ReleaseWorkers(const Napi::CallbackInfo&) { runtime::ReleaseHeldWorkers(); }
 
 void LearnWorkerRoutine(const Napi::CallbackInfo& info) {
@@ -58,6 +69,7 @@ Napi::Value LoadFork(const Napi::CallbackInfo& info) {
 
 void InitFork(Napi::Env env, Napi::Object exports) {
   exports.Set("fork", Napi::Function::New(env, Fork, "fork"));
+  exports.Set("lastForkTimings", Napi::Function::New(env, LastForkTimings, "lastForkTimings"));
   exports.Set("loadFork", Napi::Function::New(env, LoadFork, "loadFork"));
   exports.Set("releaseWorkers", Napi::Function::New(env, ReleaseWorkers, "releaseWorkers"));
   exports.Set("allowTerminalModes", Napi::Function::New(env, AllowTerminalModes, "allowTerminalModes"));

@@ -62,6 +62,23 @@ class LockHeld {
   AcquireStatus status_;
 };
 
+// Main thread only.
+ForkTimings timings;
+
+// Microseconds since the last call.
+class Stopwatch {
+ public:
+  double Lap() {
+    const int64_t now = MonotonicNanos();
+    const double lap = static_cast<double>(now - last_) / 1000;
+    last_ = now;
+    return lap;
+  }
+
+ private:
+  int64_t last_ = MonotonicNanos();
+};
+
 [[noreturn]] void AbandonChild(const char* what, int error) {
   char text[160];
   const int length = std::snprintf(text, sizeof text, "atfork: the forked child could not be completed: %s: %s\n", what,
@@ -99,12 +116,14 @@ void RestoreThreads(uv_loop_t* loop, const ParkedCounts& counts, const PipeEnds&
 }
 
 Result<ForkOutcome> ForkParked(uv_loop_t* loop, const ParkedCounts& counts) {
-  Status noted = SnapshotLoopFds(uv_backend_fd(loop), loop->async_io_watcher.fd);
+  Status noted = LearnHeapMappings();
+  if (noted) noted = SnapshotLoopFds(uv_backend_fd(loop), loop->async_io_watcher.fd);
   if (!noted) {
     ReleaseRuntimeThreads();
     return noted.error();
   }
   const PipeEnds pipe_before = LastPipe();
+  Stopwatch stopwatch;
   pid_t pid;
   int fork_errno;
   bool broken;
@@ -113,6 +132,7 @@ Result<ForkOutcome> ForkParked(uv_loop_t* loop, const ParkedCounts& counts) {
     IncludeHeapMappings();
     pid = fork();
     fork_errno = errno;
+    timings.fork = stopwatch.Lap();
     broken = ParkWasBroken();
     if (pid == 0) {
       if (broken) _exit(child::kChildFailure);
@@ -130,6 +150,7 @@ Result<ForkOutcome> ForkParked(uv_loop_t* loop, const ParkedCounts& counts) {
     KeepInheritedStdio();
     return ForkOutcome{0, getpid(), counts.workers};
   }
+  timings.release = stopwatch.Lap();
   if (pid < 0) return Error::Errno("fork", "fork", fork_errno);
   if (broken) {
     while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
@@ -139,11 +160,23 @@ Result<ForkOutcome> ForkParked(uv_loop_t* loop, const ParkedCounts& counts) {
   return ForkOutcome{pid, getpid(), 0};
 }
 
+// Its address stands for this copy of the package.
 Status loaded = Unit{};
+bool tried = false;
 
 }  // namespace
 
+ForkTimings LastForkTimings() { return timings; }
+
 Status LoadFork() {
+  if (tried) return loaded;
+  tried = true;
+  // Two copies would each watch the runtime's calls and answer for the same signal.
+  void* nobody = nullptr;
+  if (!GetProcessState()->runtime.compare_exchange_strong(nobody, &loaded)) {
+    loaded = Error::Refused("ERR_ATFORK_DUPLICATE", "load", "fork() is offered by the copy that was loaded first");
+    return loaded;
+  }
   loaded = WatchThreadStarts();
   if (loaded) SetThreadClassifier(ClassifyThread);
   if (loaded) loaded = LoadRuntimeThreads();
@@ -159,15 +192,18 @@ Status LoadFork() {
 
 Result<ForkOutcome> Fork(uv_loop_t* loop, const ForkOptions& options) {
   if (!loaded) return loaded.error();
+  Stopwatch stopwatch;
   const LockHeld lock(DeadlineAfterMs(options.lock_timeout_ms));
   if (lock.status() == AcquireStatus::kTimedOut) {
     return Error{ETIMEDOUT, "", "lock", "ERR_ATFORK_LOCK_TIMEOUT", {}};
   }
+  timings.lock = stopwatch.Lap();
   const int64_t deadline = DeadlineAfterMs(options.quiesce_timeout_ms);
   Status pool = LearnPool(deadline);
   if (!pool) return pool.error();
   Result<ParkedCounts> parked = ParkRuntimeThreads(deadline);
   if (!parked) return parked.error();
+  timings.quiesce = stopwatch.Lap();
   return ForkParked(loop, parked.value());
 }
 

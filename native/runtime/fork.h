@@ -26,6 +26,15 @@ struct ForkOutcome {
   int workers;  // child: Workers that wait to be ended; see ReleaseHeldWorkers
 };
 
+// How long the parts of the last fork took in the parent, in microseconds.
+struct ForkTimings {
+  double lock;     // until the global lock was held
+  double quiesce;  // until every other thread stood still
+  double fork;     // from then until fork(2) had returned
+  double release;  // from then until the others went on and the marks of V8's memory were back
+};
+ForkTimings LastForkTimings();
+
 // Main thread. An error means that there is no child and that everything is as before.
 Result<ForkOutcome> Fork(uv_loop_t* loop, const ForkOptions& options);
 

@@ -27,6 +27,7 @@ namespace {
 struct Watch {
   pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
   RangeSet marked;
+  bool learned = false;  // main thread only
   int (*madvise)(void*, size_t, int);
   int (*munmap)(void*, size_t);
   void* (*mmap)(void*, size_t, int, int, int, off_t);
@@ -46,7 +47,7 @@ uintptr_t Address(const void* pointer) { return reinterpret_cast<uintptr_t>(poin
 
 int WatchedMadvise(void* start, size_t length, int advice) {
   if (advice != MADV_DONTFORK && advice != MADV_DOFORK) return watch.madvise(start, length, advice);
-  Locked locked;
+  const Locked locked;
   const int result = watch.madvise(start, length, advice);
   if (result == 0 && advice == MADV_DONTFORK) watch.marked.Add(Address(start), Address(start) + length);
   if (result == 0 && advice == MADV_DOFORK) watch.marked.Remove(Address(start), Address(start) + length);
@@ -54,7 +55,7 @@ int WatchedMadvise(void* start, size_t length, int advice) {
 }
 
 int WatchedMunmap(void* start, size_t length) {
-  Locked locked;
+  const Locked locked;
   const int result = watch.munmap(start, length);
   if (result == 0) watch.marked.Remove(Address(start), Address(start) + length);
   return result;
@@ -62,7 +63,7 @@ int WatchedMunmap(void* start, size_t length) {
 
 void* WatchedMmap(void* start, size_t length, int protection, int flags, int fd, off_t offset) {
   if ((flags & MAP_FIXED) == 0) return watch.mmap(start, length, protection, flags, fd, offset);
-  Locked locked;
+  const Locked locked;
   void* result = watch.mmap(start, length, protection, flags, fd, offset);
   if (result != MAP_FAILED) watch.marked.Remove(Address(start), Address(start) + length);
   return result;
@@ -73,7 +74,7 @@ void* WatchedMremap(void* old_start, size_t old_length, size_t new_length, int f
   va_start(rest, flags);
   void* fixed = (flags & MREMAP_FIXED) != 0 ? va_arg(rest, void*) : nullptr;
   va_end(rest);
-  Locked locked;
+  const Locked locked;
   void* result = watch.mremap(old_start, old_length, new_length, flags, fixed);
   // The mark travels with the mapping. V8 moves only file-backed pages of its builtins, which carry none.
   if (result != MAP_FAILED) {
@@ -86,7 +87,7 @@ void* WatchedMremap(void* old_start, size_t old_length, size_t new_length, int f
 // Adds the private anonymous mappings whose VmFlags say "dc" (do not copy on fork).
 Status ReadMarks(RangeSet* marked) {
   FILE* smaps = std::fopen("/proc/self/smaps", "re");
-  if (smaps == nullptr) return Error::Errno("open", "load");
+  if (smaps == nullptr) return Error::Errno("open", "heap");
   char line[512];
   AddressRange mapping = {0, 0};
   bool anonymous = false;
@@ -127,11 +128,16 @@ Status WatchHeapMappings() {
       {"mmap64", reinterpret_cast<void*>(WatchedMmap), reinterpret_cast<void**>(&watch.mmap)},
       {"mremap", reinterpret_cast<void*>(WatchedMremap), reinterpret_cast<void**>(&watch.mremap)},
   };
-  Status replaced = ReplaceImports(imports, std::size(imports));
-  if (!replaced) return replaced;
-  // Read after the watchers stand. What V8 changes while smaps is read waits for the lock.
-  Locked locked;
-  return ReadMarks(&watch.marked);
+  return ReplaceImports(imports, std::size(imports));
+}
+
+Status LearnHeapMappings() {
+  if (watch.learned) return Unit{};
+  const Locked locked;
+  watch.marked = RangeSet();
+  Status read = ReadMarks(&watch.marked);
+  watch.learned = read.ok();
+  return read;
 }
 
 void IncludeHeapMappings() {

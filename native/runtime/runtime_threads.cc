@@ -33,6 +33,7 @@ constexpr int64_t kMillisecond = 1000 * 1000;
 constexpr int64_t kQuickTry = 2 * kMillisecond;
 constexpr int64_t kFirstTry = 20 * kMillisecond;
 constexpr int64_t kAnswerPoll = 2 * kMillisecond;
+constexpr int64_t kSettlePatience = 500 * kMillisecond;
 constexpr int64_t kTaskPatience = 10000 * kMillisecond;
 constexpr long kBetweenTriesNs = 1000 * 1000;
 constexpr long kBetweenAsksNs = 30 * 1000;
@@ -44,11 +45,14 @@ struct State {
   ThreadLayout census_layout;
   char* restart_stacks = nullptr;
   bool restarted = false;  // this process has threads that were brought back
+  std::vector<pid_t> raw;  // threads that are none of libc's
 
   // One fork's.
   std::vector<ParkedThread*> threads;
   Pool pool = {{}, &park_signal.modules, true};
   bool census_complete = false;
+  std::vector<pid_t> unsettled;  // threads of whom nothing is known yet
+  int64_t settled_by = 0;        // from when on that will stay so
 };
 State state;
 
@@ -84,7 +88,13 @@ bool VisitThread(pid_t tid, void* added) {
     if (thread->tid == tid && thread->state.load() != ParkState::kGone) return true;
   }
   const uintptr_t descriptor = FindDescriptor(state.census_layout, tid);
-  const uintptr_t routine = descriptor == 0 ? 0 : StartRoutineOf(state.census_layout, descriptor);
+  if (descriptor == 0) {
+    // It has only just been started, or brought back, and has not told the kernel yet (set_robust_list(2)): it must not
+    // be left behind. Or it is none of libc's at all (io_uring's workers), which shows in its staying so.
+    if (std::find(state.raw.begin(), state.raw.end(), tid) == state.raw.end()) state.unsettled.push_back(tid);
+    return true;
+  }
+  const uintptr_t routine = StartRoutineOf(state.census_layout, descriptor);
   if (!IsRuntimeRoutine(routine)) return true;
   const ThreadRole role = RoleOf(routine, descriptor);
   if (role == ThreadRole::kPoolThread) {
@@ -113,6 +123,7 @@ int AddNewThreads() {
   if (!tasks) return -1;
   int added = 0;
   state.census_complete = true;
+  state.unsettled.clear();
   state.pool.threads.clear();
   state.pool.may_wait_outside = true;
   Status visited = ForEachThread(tasks.value().get(), VisitThread, &added);
@@ -187,12 +198,18 @@ Outcome TryPark(int64_t until, int* error) {
       *error = EAGAIN;
       return Outcome::kFailed;
     }
+    if (MonotonicNanos() >= state.settled_by) {
+      state.raw.insert(state.raw.end(), state.unsettled.begin(), state.unsettled.end());
+      state.unsettled.clear();
+    }
     const Tally tally = Count();
-    if (tally.asked + tally.others == 0) return SendBackFromInnerLoops() ? Outcome::kNotYet : Outcome::kParked;
+    if (tally.asked + tally.others == 0 && state.unsettled.empty()) {
+      return SendBackFromInnerLoops() ? Outcome::kNotYet : Outcome::kParked;
+    }
     if (MonotonicNanos() >= until) return Outcome::kNotYet;
     *error = AskOnce(until);
     if (*error != 0) return Outcome::kFailed;
-    if (Count().others != 0) Pause(kBetweenAsksNs);
+    if (Count().others != 0 || !state.unsettled.empty()) Pause(kBetweenAsksNs);
   }
 }
 
@@ -302,6 +319,7 @@ Result<ParkedCounts> ParkRuntimeThreads(int64_t deadline) {
   park_signal.modules.Update();
   park_signal.overslept.store(false);
   state.threads.clear();
+  state.settled_by = MonotonicNanos() + kSettlePatience;
   Obstacle obstacle;
 
   // Most of the time everybody can be parked at once, and the pool is at rest.
@@ -333,7 +351,10 @@ void ReleaseRuntimeThreads() {
 
 bool ParkWasBroken() { return park_signal.overslept.load(); }
 
-void RestoreRuntimeThreads() { RestoreLibcThreads(state.layout); }
+void RestoreRuntimeThreads() {
+  state.raw.clear();
+  RestoreLibcThreads(state.layout);
+}
 
 int RestartRuntimeThreads() {
   int failure = 0;

@@ -1,7 +1,9 @@
 // stdio_guard.cc - see stdio_guard.h.
 // Runs in:  any thread that calls fcntl or tcsetattr from the runtime module, signal handlers of Node's included:
 //           async-signal-safe.
-// Rests on: libuv sets O_NONBLOCK by ioctl(2) FIONBIO, so an F_SETFL on 0 to 2 is ResetStdio's. A terminal's mode is
+// Rests on: in a process that does not go on to exec, libuv sets O_NONBLOCK by ioctl(2) FIONBIO: an F_SETFL on 0 to 2
+// is
+//           ResetStdio's. A terminal's mode is
 // set by
 //           libuv for setRawMode of node:tty, which lib/process/fork.ts brackets in a child, and else by resets only.
 #include "runtime/stdio_guard.h"
@@ -19,25 +21,26 @@
 namespace atfork::runtime {
 namespace {
 
-// Process-wide; set once in a child, on its only thread, and inherited by its own children.
-std::atomic<bool> inherited{false};
+// Process-wide; the child that set it. Its number, since the children of a fork that is not ours have this memory too,
+// and what they do with their stdio before they call exec (libuv clears O_NONBLOCK) is theirs.
+std::atomic<pid_t> keeper{0};
 std::atomic<bool> modes_allowed{false};
 int (*original_fcntl)(int, int, ...) = fcntl;
 int (*original_tcsetattr)(int, int, const struct termios*) = tcsetattr;
+
+bool Keeps() { return keeper.load(std::memory_order_relaxed) == getpid(); }
 
 int GuardedFcntl(int fd, int command, ...) {
   va_list rest;
   va_start(rest, command);
   const long argument = va_arg(rest, long);
   va_end(rest);
-  if (command == F_SETFL && fd >= STDIN_FILENO && fd <= STDERR_FILENO && inherited.load(std::memory_order_relaxed)) {
-    return 0;
-  }
+  if (command == F_SETFL && fd >= STDIN_FILENO && fd <= STDERR_FILENO && Keeps()) return 0;
   return original_fcntl(fd, command, argument);
 }
 
 int GuardedTcsetattr(int fd, int actions, const struct termios* mode) {
-  if (inherited.load(std::memory_order_relaxed) && !modes_allowed.load(std::memory_order_relaxed)) return 0;
+  if (!modes_allowed.load(std::memory_order_relaxed) && Keeps()) return 0;
   return original_tcsetattr(fd, actions, mode);
 }
 
@@ -56,7 +59,7 @@ Status WatchStdio() {
   return ReplaceImports(replacements, std::size(replacements));
 }
 
-void KeepInheritedStdio() { inherited.store(true); }
+void KeepInheritedStdio() { keeper.store(getpid()); }
 
 void AllowTerminalModes(bool allowed) { modes_allowed.store(allowed); }
 

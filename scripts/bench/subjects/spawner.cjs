@@ -1,0 +1,52 @@
+'use strict';
+/**
+ * A process that starts others, one at each command, so that several of its kind can do so in turns.
+ * Arguments: `atfork` or `plain`, whether the package is loaded; megabytes of JavaScript heap.
+ */
+const { spawn } = require('node:child_process');
+const { once } = require('node:events');
+
+const { atfork, benchAddon, fillHeap, serve, settle, timed, timedFork } = require('../lib/subject.cjs');
+
+const library = process.argv[2] === 'atfork' ? atfork() : null;
+const heap = fillHeap(Number(process.argv[3]));
+const bench = benchAddon();
+
+serve({
+  async settle() {
+    await settle();
+    return heap.length;
+  },
+
+  /** Microseconds that child_process.spawn blocks the event loop. */
+  async spawn() {
+    let child;
+    const us = timed(() => {
+      child = spawn('/bin/true', [], { stdio: 'ignore' });
+    });
+    const [code] = await once(child, 'exit');
+    if (code !== 0) throw new Error(`/bin/true: ${code}`);
+    return us;
+  },
+
+  /** Microseconds that fork(3), called from C, takes longer than _Fork(3), which runs no handlers: until it returns. */
+  handlersInParent: () => handlers('parent'),
+  handlersInChild: () => handlers('child'),
+
+  /** `count` children of the library's. */
+  fork(count) {
+    for (let index = 0; index < count; ++index) timedFork(library);
+  },
+
+  /** Has such forks copy them too from here on: what it would cost if the library did not put the marks back. */
+  includeMarked() {
+    bench.readMarks();
+    bench.includeMarked();
+  },
+});
+
+function handlers(side) {
+  bench.rawFork(); // the first after a pause is slower than the next
+  const without = bench.rawFork();
+  return bench.libcFork()[side] - without[side];
+}
