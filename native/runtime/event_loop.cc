@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <vector>
 
 #include "posix/futex.h"
 #include "runtime/import_table.h"
@@ -98,6 +99,8 @@ Status StartLearning() {
   return Unit{};
 }
 
+void ForgetSignals(uv_signal_t* handle) { handle->caught_signals = handle->dispatched_signals = 0; }
+
 // More than enough for a pool that has nothing else to do.
 constexpr uint64_t kNewPoolPatienceMs = 60 * 1000;
 
@@ -117,7 +120,30 @@ Status LearnPool(int64_t deadline) {
   return Unit{};
 }
 
-int RenewLoop(uv_loop_t* loop) { return uv_loop_fork(loop); }
+int RenewLoop(uv_loop_t* loop) {
+  // uv_loop_fork forgets wake-ups that were sent and not yet delivered (a finished compilation of V8's, say).
+  std::vector<uv_async_t*> pending;
+  uv_walk(
+      loop,
+      [](uv_handle_t* handle, void* found) {
+        auto* async = reinterpret_cast<uv_async_t*>(handle);
+        if (handle->type != UV_ASYNC || async->pending == 0) return;
+        static_cast<std::vector<uv_async_t*>*>(found)->push_back(async);
+      },
+      &pending);
+  const int error = uv_loop_fork(loop);
+  if (error != 0) return error;
+  for (uv_async_t* async : pending) uv_async_send(async);
+  // A signal that was caught and not yet delivered is the parent's. libuv before 1.47 goes on waiting for it (#3483).
+  uv_walk(
+      loop,
+      [](uv_handle_t* handle, void*) {
+        if (handle->type == UV_SIGNAL) ForgetSignals(reinterpret_cast<uv_signal_t*>(handle));
+      },
+      nullptr);
+  ForgetSignals(&loop->child_watcher);
+  return 0;
+}
 
 int RenewPool() {
   PoolErrand errand;

@@ -14,8 +14,8 @@ namespace atfork::runtime {
 // kept alive by it). Starts the pool if nobody has yet. Refused when no pool thread gets to it before `deadline`.
 Status LearnPool(int64_t deadline);
 
-// Child, before any other thread runs: gives the main loop a kernel state of its own (uv_loop_fork(3)).
-// Returns 0 or a negative libuv error.
+// Child, before any other thread runs: gives the main loop a kernel state of its own (uv_loop_fork(3)). Wake-ups that
+// were under way are sent again, signals that were are forgotten. Returns 0 or a negative libuv error.
 int RenewLoop(uv_loop_t* loop);
 
 // Child, with the runtime's threads back: has libuv build its new pool now. At exit libuv would otherwise tear down the

@@ -19,7 +19,7 @@ constexpr uintptr_t kArenaAlignment = 64 * 1024 * 1024;
 constexpr uintptr_t kArenaHeader = 4096;
 
 #if defined(__x86_64__)
-SystemCall Interrupted(const ucontext_t& context) {
+SystemCall InterruptedCallAt(const ucontext_t& context) {
   const greg_t* registers = context.uc_mcontext.gregs;
   const auto* code = reinterpret_cast<const unsigned char*>(registers[REG_RIP]);
   SystemCall call = {false, false, -1, {}};
@@ -39,7 +39,7 @@ uintptr_t ProgramCounter(const ucontext_t& context) {
   return static_cast<uintptr_t>(context.uc_mcontext.gregs[REG_RIP]);
 }
 #elif defined(__aarch64__)
-SystemCall Interrupted(const ucontext_t& context) {
+SystemCall InterruptedCallAt(const ucontext_t& context) {
   const mcontext_t& machine = context.uc_mcontext;
   constexpr uint32_t kSvc = 0xd4000001;
   const auto* code = reinterpret_cast<const uint32_t*>(machine.pc);
@@ -154,9 +154,11 @@ bool WaitsForOthers(const SystemCall& call) {
   }
 }
 
+SystemCall InterruptedCall(const ucontext_t& context) { return InterruptedCallAt(context); }
+
 Position JudgePosition(const ucontext_t& context, ThreadRole role, const LoadedModules& modules) {
   if (!modules.IsLibraryCode(ProgramCounter(context))) return {true, "runtime code", -1};
-  const SystemCall call = Interrupted(context);
+  const SystemCall call = InterruptedCall(context);
   if (!call.present) return {false, "inside a library", -1};
   if (IsEpollWait(call.number)) return {true, "epoll_wait", static_cast<int>(call.arguments[0])};
   if (call.number == SYS_futex) {

@@ -40,6 +40,9 @@ struct SystemCall {
   uintptr_t arguments[4];
 };
 
+// The one that a signal handler has interrupted; not `present` when it has interrupted none.
+SystemCall InterruptedCall(const ucontext_t& context);
+
 // Whether the call waits for somebody else, with no lock of libc's held meanwhile.
 bool WaitsForOthers(const SystemCall& call);
 

@@ -110,6 +110,11 @@ void FillRestartRecord(ParkedThread* thread) {
 }
 
 void Park(ParkedThread* thread, const ucontext_t& context) {
+  if (thread->look) {
+    thread->call = InterruptedCall(context);
+    Answer(thread, ParkState::kRefused);
+    return;
+  }
   if (thread->task != nullptr) {
     thread->task(thread->task_argument);
     Answer(thread, ParkState::kRefused);

@@ -40,6 +40,9 @@ struct ParkedThread {
   // Instead of parking, the thread runs this in its handler, and answers kRefused.
   void (*task)(void*) = nullptr;
   void* task_argument = nullptr;
+  // Or it only notes the system call that it stands in.
+  bool look = false;
+  SystemCall call = {};
   // Written by the thread's handler before it answers.
   Position position = {};
   child::RestartRecord restart = {};

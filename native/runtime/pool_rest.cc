@@ -21,7 +21,7 @@ namespace {
 // Process-wide, main thread only.
 pthread_mutex_t* pool_mutex = nullptr;
 
-enum class Reading { kInCall, kRunning, kGone };
+enum class Reading { kInCall, kRunning, kGone, kForbidden };
 
 // "202 0x55... 0x189 0x0 0x0 0x0 0xffffffff 0x7f... 0x7f...": number, arguments, stack pointer, program counter; or
 // "running".
@@ -29,7 +29,7 @@ Reading ReadSystemCall(pid_t tid, SystemCall* call) {
   char path[64], text[256];
   std::snprintf(path, sizeof path, "/proc/self/task/%d/syscall", tid);
   const int fd = open(path, O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return errno == ENOENT ? Reading::kGone : Reading::kRunning;
+  if (fd < 0) return errno == ENOENT ? Reading::kGone : Reading::kForbidden;
   const ssize_t length = read(fd, text, sizeof text - 1);
   close(fd);
   if (length <= 0) return Reading::kGone;
@@ -49,6 +49,10 @@ const char* Busy(pid_t tid, const Pool& pool) {
       return nullptr;
     case Reading::kRunning:
       return "is at work";
+    case Reading::kForbidden:
+      if (!pool.ask(tid, &call)) return "does not answer";
+      if (!call.present) return "is at work";
+      break;
     case Reading::kInCall:
       break;
   }

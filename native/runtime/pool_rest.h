@@ -26,6 +26,9 @@ struct Pool {
   // A request that a thread waits for in a system call is never answered in the child. One of the main thread's does no
   // harm there before its loop runs dry; but a Worker with one could not be ended.
   bool may_wait_outside;
+  // Asks a thread itself, where proc(5) does not tell: after setuid(2) the process's own files there are root's. False
+  // when it is gone or does not answer.
+  bool (*ask)(pid_t tid, SystemCall* call);
 };
 
 // Whether all of its threads wait, for work or for somebody outside the process. A look, no more: with nothing held, it

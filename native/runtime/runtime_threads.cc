@@ -34,6 +34,7 @@ constexpr int64_t kQuickTry = 2 * kMillisecond;
 constexpr int64_t kFirstTry = 20 * kMillisecond;
 constexpr int64_t kAnswerPoll = 2 * kMillisecond;
 constexpr int64_t kSettlePatience = 500 * kMillisecond;
+constexpr int64_t kLookPatience = 10 * kMillisecond;
 constexpr int64_t kTaskPatience = 10000 * kMillisecond;
 constexpr long kBetweenTriesNs = 1000 * 1000;
 constexpr long kBetweenAsksNs = 30 * 1000;
@@ -49,7 +50,7 @@ struct State {
 
   // One fork's.
   std::vector<ParkedThread*> threads;
-  Pool pool = {{}, &park_signal.modules, true};
+  Pool pool = {{}, &park_signal.modules, true, nullptr};
   bool census_complete = false;
   std::vector<pid_t> unsettled;  // threads of whom nothing is known yet
   int64_t settled_by = 0;        // from when on that will stay so
@@ -110,6 +111,7 @@ bool VisitThread(pid_t tid, void* added) {
   slot->descriptor = descriptor;
   slot->role = role;
   slot->task = nullptr;
+  slot->look = false;
   slot->state.store(ParkState::kRefused);
   slot->position = {false, nullptr, -1};
   state.threads.push_back(slot);
@@ -171,6 +173,22 @@ int AskOnce(int64_t until) {
       if (thread->state.load() == ParkState::kAsked && !IsAlive(thread->tid)) GiveUpOn(thread);
     }
   }
+}
+
+// Where a pool thread stands, by its own account.
+bool AskPoolThread(pid_t tid, SystemCall* call) {
+  ParkedThread* slot = FreeSlot();
+  if (slot == nullptr) return false;
+  slot->tid = tid;
+  slot->descriptor = FindDescriptor(state.census_layout, tid);
+  slot->look = true;
+  if (AskToPark(slot) != 0) return false;
+  AwaitAnswers(MonotonicNanos() + kLookPatience);
+  const bool answered = slot->state.load(std::memory_order_acquire) == ParkState::kRefused;
+  if (answered) *call = slot->call;
+  ReleaseParked(slot);
+  slot->look = false;
+  return answered;
 }
 
 // A Worker inside spawnSync is not held there: true when there was one.
@@ -319,6 +337,7 @@ Result<ParkedCounts> ParkRuntimeThreads(int64_t deadline) {
   park_signal.modules.Update();
   park_signal.overslept.store(false);
   state.threads.clear();
+  state.pool.ask = AskPoolThread;
   state.settled_by = MonotonicNanos() + kSettlePatience;
   Obstacle obstacle;
 
@@ -384,7 +403,13 @@ void ReleaseHeldWorkers() {
 bool HasRestartedThreads() { return state.restarted; }
 
 bool RunOnRestartedThreads(void (*task)(void*), void* argument) {
-  if (InstallParkHandler() != 0 || AddNewThreads() < 0) return false;
+  const int64_t deadline = MonotonicNanos() + kTaskPatience;
+  if (InstallParkHandler() != 0) return false;
+  // One that has only just been brought back is to be told too.
+  do {
+    if (AddNewThreads() < 0) return false;
+    if (!state.unsettled.empty()) Pause(kBetweenAsksNs);
+  } while (!state.unsettled.empty() && MonotonicNanos() < deadline);
   for (ParkedThread* thread : state.threads) {
     thread->task = task;
     thread->task_argument = argument;
@@ -392,7 +417,6 @@ bool RunOnRestartedThreads(void (*task)(void*), void* argument) {
     const bool known_to_libc = *reinterpret_cast<const pid_t*>(thread->descriptor + state.layout.tid) == thread->tid;
     if (known_to_libc) thread->state.store(ParkState::kGone);
   }
-  int64_t deadline = MonotonicNanos() + kTaskPatience;
   const bool answered = AskOnce(deadline) == 0 && Count().asked == 0;
   ReleaseAll();
   return answered;
