@@ -27,10 +27,12 @@
         "native/posix/exit.cc",
         "native/posix/futex.cc",
         "native/posix/glibc_compat.cc",
+        "native/posix/libc_symbols.cc",
         "native/posix/process_lock.cc",
         "native/posix/process_state.cc",
         "native/posix/range_set.cc",
         "native/posix/thread_census.cc",
+        "native/posix/thread_layout.cc",
         "native/posix/wait.cc"
       ]
     },
@@ -79,6 +81,7 @@
             "test/native/main.cc",
             "test/native/at_fork_list_test.cc",
             "test/native/exec_test.cc",
+            "test/native/libc_symbols_test.cc",
             "test/native/process_lock_fork_test.cc",
             "test/native/process_lock_test.cc",
             "test/native/thread_census_test.cc",

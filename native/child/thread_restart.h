@@ -31,7 +31,7 @@ struct RestartRecord {
   bool until_joined;
   uint32_t go;  // futex: 0 while held
   char* stack_top;
-  pid_t real_tid;  // out: the kernel's id of the new thread; struct pthread keeps the old one
+  pid_t real_tid;  // the forking thread: the kernel's id of the new thread; struct pthread keeps the old one
 };
 
 // A thread that was brought back runs on this many bytes until it stands on its own stack again.
@@ -40,6 +40,10 @@ constexpr size_t kRestartStackBytes = 32 * 1024;
 // Starts the kernel thread of `record`. All signals must be blocked: the thread inherits that, and its handler's return
 // restores its own mask. 0, or the errno of clone(2).
 int RestartThread(RestartRecord* record);
+
+// Whether the kernel knows `area` as the calling thread's, with this length and libc's signature: the assumption behind
+// `rseq_area`. Any thread, either side.
+bool IsRseqRegistered(void* area, uint32_t length);
 
 }  // namespace atfork::child
 

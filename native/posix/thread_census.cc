@@ -1,27 +1,15 @@
 // thread_census.cc - every kernel thread of this process, from /proc/self/task (proc(5)) and from libc's memory.
 // Runs in:  the parent or a complete child, any thread.
-// Calls:    getdents64(2), openat(2), read(2), get_robust_list(2), process_vm_readv(2), dlsym(3), dl_iterate_phdr(3).
-// Allocates: only in LearnThreadLayout (its error) and ListThreads.
-//
-// The kernel knows a thread's id and name but not what it runs. libc does: pthread_create keeps the start routine in
-// the thread's `struct pthread`. get_robust_list(2) leads there from a thread id, since the list head that libc
-// registers lies inside that struct, at a distance that the calling thread can measure on itself. Where in the struct
-// the start routine lies is told by a descriptor that glibc exports for debuggers (nptl_db/structs.def).
-// Another thread may end at any moment and its stack be unmapped, so its memory is read by process_vm_readv(2) on
-// ourselves: EFAULT instead of SIGSEGV.
+// Calls:    getdents64(2), openat(2), read(2), dl_iterate_phdr(3), what thread_layout needs.
+// Allocates: only in ListThreads.
 #include "posix/thread_census.h"
 
-#include <dlfcn.h>
 #include <fcntl.h>
 #include <link.h>
-#include <linux/futex.h>
-#include <pthread.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <atomic>
-#include <cerrno>
 #include <cstring>
 #include <string_view>
 #include <utility>
@@ -71,12 +59,6 @@ pid_t ParseTid(const char* name) {
   return tid;
 }
 
-uintptr_t RobustHead(pid_t tid) {
-  robust_list_head* head = nullptr;
-  size_t length = 0;
-  return syscall(SYS_get_robust_list, tid, &head, &length) == 0 ? reinterpret_cast<uintptr_t>(head) : 0;
-}
-
 int MatchModule(dl_phdr_info* info, size_t, void* data) {
   auto& [address, module] = *static_cast<std::pair<uintptr_t, ModuleRef>*>(data);
   for (int i = 0; i < info->dlpi_phnum; ++i) {
@@ -113,22 +95,6 @@ std::string ProgramName() {
 std::atomic<ThreadClassifier> classify{ClassifyByModule};
 
 }  // namespace
-
-Result<ThreadLayout> LearnThreadLayout() {
-  const auto refuse = [](const char* why) { return Error::Refused("ERR_ATFORK_UNSUPPORTED", "census", why); };
-  // {size of the field in bits, number of elements, offset in bytes}
-  const auto* field = static_cast<const uint32_t*>(dlsym(RTLD_DEFAULT, "_thread_db_pthread_start_routine"));
-  if (field == nullptr) return refuse("libc has no symbol _thread_db_pthread_start_routine");
-  if (field[0] != 8 * sizeof(uintptr_t)) return refuse("struct pthread: the start routine is not a pointer");
-  const uintptr_t head = RobustHead(0);
-  if (head == 0) return refuse("get_robust_list(2) does not work here");
-  // In glibc a pthread_t is the address of the struct; on arm64 the thread pointer is not.
-  const auto distance = static_cast<ptrdiff_t>(head - static_cast<uintptr_t>(pthread_self()));
-  // The struct has 2-3 KB on every glibc up to 2.43. A head elsewhere is not libc's own.
-  constexpr ptrdiff_t kLargestStruct = 8192;
-  if (distance <= 0 || distance >= kLargestStruct) return refuse("struct pthread: the robust list head lies outside");
-  return ThreadLayout{distance, static_cast<ptrdiff_t>(field[2])};
-}
 
 Result<UniqueFd> OpenTaskDirectory() {
   UniqueFd fd(open("/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
@@ -172,19 +138,6 @@ bool ReadThread(int task_fd, pid_t tid, const ThreadLayout* layout, ThreadRecord
   return true;
 }
 
-uintptr_t FindDescriptor(const ThreadLayout& layout, pid_t tid) {
-  const uintptr_t head = RobustHead(tid);
-  return head == 0 ? 0 : head - static_cast<uintptr_t>(layout.robust_head);
-}
-
-uintptr_t StartRoutineOf(const ThreadLayout& layout, uintptr_t pd) {
-  uintptr_t routine = 0;
-  iovec local = {&routine, sizeof routine};
-  iovec remote = {reinterpret_cast<void*>(pd + static_cast<uintptr_t>(layout.start_routine)), sizeof routine};
-  const bool read = pd != 0 && process_vm_readv(getpid(), &local, 1, &remote, 1, 0) == sizeof routine;
-  return read ? routine : 0;
-}
-
 ModuleRef FindModule(uintptr_t address) {
   std::pair<uintptr_t, ModuleRef> wanted{address, {}};
   if (address != 0) dl_iterate_phdr(MatchModule, &wanted);
@@ -213,7 +166,6 @@ Result<std::vector<ThreadListing>> ListThreads() {
       &tids);
   if (!listed.ok()) return listed.error();
 
-  // Learned anew each time: cheap, and what it says holds for the libc, not for the thread.
   const Result<ThreadLayout> layout = LearnThreadLayout();
   const std::string program = ProgramName();
   std::vector<ThreadListing> listings;

@@ -1,9 +1,9 @@
 // thread_census.h - every kernel thread of this process: who it is and what code it was started to run.
 //
 // Three layers, each usable alone:
-//   ForEachThread, ReadThread, StartRoutineOf   allocate nothing and take no lock: fit for the moment before a fork
-//   FindModule                                  takes the dynamic loader's lock
-//   ListThreads                                 the listing behind JavaScript's threads()
+//   ForEachThread, ReadThread   allocate nothing and take no lock: fit for the moment before a fork
+//   FindModule                  takes the dynamic loader's lock
+//   ListThreads                 the listing behind JavaScript's threads()
 // See thread_census.cc.
 #ifndef ATFORK_POSIX_THREAD_CENSUS_H_
 #define ATFORK_POSIX_THREAD_CENSUS_H_
@@ -11,24 +11,15 @@
 #include <limits.h>
 #include <sys/types.h>
 
-#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
 
 #include "posix/fd.h"
 #include "posix/result.h"
+#include "posix/thread_layout.h"
 
 namespace atfork {
-
-// Where libc's `struct pthread` keeps what the census reads: offsets in bytes.
-struct ThreadLayout {
-  ptrdiff_t robust_head;    // the list head that each thread gave to set_robust_list(2)
-  ptrdiff_t start_routine;  // the function that pthread_create was given
-};
-
-// Learns it on the calling thread. Errors: ERR_ATFORK_UNSUPPORTED, naming what is missing.
-Result<ThreadLayout> LearnThreadLayout();
 
 // The shared object (or the main program) that holds an address.
 struct ModuleRef {
@@ -57,10 +48,6 @@ Status ForEachThread(int task_fd, bool (*visit)(pid_t tid, void* context), void*
 
 // Fills name and state, and with a layout pd and start_routine. False when the thread has ended.
 bool ReadThread(int task_fd, pid_t tid, const ThreadLayout* layout, ThreadRecord* record);
-
-// The two halves of what ReadThread does with a layout. 0 when unknown, or when the thread has ended.
-uintptr_t FindDescriptor(const ThreadLayout& layout, pid_t tid);
-uintptr_t StartRoutineOf(const ThreadLayout& layout, uintptr_t pd);
 
 ModuleRef FindModule(uintptr_t address);
 

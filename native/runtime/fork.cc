@@ -90,7 +90,7 @@ class Stopwatch {
 }
 
 void RestoreThreads(uv_loop_t* loop, const ParkedCounts& counts, const PipeEnds& pipe_before) {
-  RestoreRuntimeThreads();
+  if (!RestoreRuntimeThreads()) AbandonChild("a thread was started on the stack of another", 0);
   RestoreHeapMappings();
   // Read now: uv_loop_fork makes pipes too.
   const PipeEnds signal_lock = LastPipe();

@@ -1,21 +1,17 @@
 // glibc_layout.h - where glibc keeps what it knows of a thread.
 //
-// Bringing a thread back to life after fork (thread_park, child/thread_restart) needs a few fields of glibc's private
+// Bringing a thread back to life after fork (park_signal, child/thread_restart) needs a few fields of glibc's private
 // `struct pthread` and its lists of thread stacks. Nothing is hard-coded: the offsets come from the descriptors that
-// glibc exports for debuggers (nptl_db/structs.def), the rest is learned on the calling thread. Every assumption is
-// checked at load; one that does not hold makes fork() refuse and name it.
-//
-// Thread: any, after Load(); the reads of other threads' memory go through process_vm_readv(2), since the thread that
-// owns it may end meanwhile.
+// glibc has for debuggers (posix/libc_symbols), the rest is learned on a thread that is started for that. Every
+// assumption is checked there; one that does not hold makes fork() refuse and name it.
 #ifndef ATFORK_RUNTIME_GLIBC_LAYOUT_H_
 #define ATFORK_RUNTIME_GLIBC_LAYOUT_H_
-
-#include <sys/types.h>
 
 #include <cstddef>
 #include <cstdint>
 
 #include "posix/result.h"
+#include "posix/thread_layout.h"
 
 namespace atfork::runtime {
 
@@ -26,12 +22,11 @@ struct ListNode {
 };
 
 struct GlibcLayout {
+  ThreadLayout thread;
   // Offsets into struct pthread, in bytes.
-  uint32_t list;           // links into stack_used or stack_user
-  uint32_t tid;            // the kernel's thread id, 0 once the thread ended
-  uint32_t specific;       // pthread_key_data* [32]: the blocks of thread-specific data
-  uint32_t start_routine;  // what pthread_create was given
-  uint32_t robust_head;    // what set_robust_list(2) was given
+  uint32_t list;         // links into stack_used or stack_user
+  uint32_t tid;          // the kernel's thread id; up to 2.41 zero once the thread ended
+  uint32_t specific;     // KeyData* [kKeyBlocks]: the blocks of thread-specific data
   uint32_t cleared_tid;  // the word that the kernel zeroes and wakes at thread end: `tid` up to 2.41, `joinstate` later
   uint32_t size;         // sizeof(struct pthread)
   // struct pthread begins this far below (arm64) or at (x86-64) the thread pointer.
@@ -39,7 +34,8 @@ struct GlibcLayout {
   // Heads of the lists of threads whose stacks glibc and the application allocated.
   ListNode* stack_used;
   ListNode* stack_user;
-  // rseq(2): where each thread's area lies from the thread pointer; length 0 when glibc did not register one.
+  // rseq(2): where each thread's area lies from the thread pointer (since 2.41 below it); length 0 when glibc did not
+  // register one.
   ptrdiff_t rseq_offset;
   uint32_t rseq_length;
 };
@@ -57,12 +53,6 @@ Result<GlibcLayout> LoadGlibcLayout();
 
 // struct pthread of the calling thread. Async-signal-safe.
 uintptr_t OwnDescriptor(const GlibcLayout& layout);
-
-// struct pthread of thread `tid` of this process, through get_robust_list(2); 0 when the thread is gone.
-uintptr_t DescriptorOf(const GlibcLayout& layout, pid_t tid);
-
-// Reads own memory that may be unmapped at any moment: false instead of SIGSEGV. Async-signal-safe.
-bool ReadOwnMemory(uintptr_t address, void* into, size_t length);
 
 }  // namespace atfork::runtime
 

@@ -66,10 +66,10 @@ bool IsEpollWait(long number) {
 }
 
 // Does this futex wait queue for a lock of libc or of another library? Its holder, or a lock that the waiter already
-// holds, may be one that fork(3) takes. Condition variables (FUTEX_WAIT_BITSET) and the runtime's own mutexes are fine:
-// whoever holds those comes along.
+// holds, may be one that fork(3) takes. Condition variables and the runtime's own mutexes are fine: whoever holds those
+// comes along.
 bool WaitsForLibraryLock(const SystemCall& call, const LoadedModules& modules) {
-  if ((call.arguments[1] & FUTEX_CMD_MASK) != FUTEX_WAIT) return false;
+  if (WaitsOnCondition(call) || (call.arguments[1] & FUTEX_CMD_MASK) != FUTEX_WAIT) return false;
   const uintptr_t word = call.arguments[0];
   return modules.IsLibraryData(word) || (word & (kArenaAlignment - 1)) < kArenaHeader;
 }
@@ -118,6 +118,14 @@ bool LoadedModules::IsLibraryCode(uintptr_t address) const {
     if (libraries_[i].Contains(address)) return true;
   }
   return false;
+}
+
+// glibc's, since 2.33: FUTEX_WAIT_BITSET. In 2.31 it is FUTEX_WAIT, as for a mutex, but for the word to be no longer 0
+// (pthread_cond_wait.c), and that of a mutex that is waited for is 2 (lowlevellock.c).
+bool WaitsOnCondition(const SystemCall& call) {
+  if (call.number != SYS_futex) return false;
+  const auto command = call.arguments[1] & FUTEX_CMD_MASK;
+  return command == FUTEX_WAIT_BITSET || (command == FUTEX_WAIT && static_cast<uint32_t>(call.arguments[2]) == 0);
 }
 
 // System calls that wait for somebody else, and during which libc holds no lock of its own. Reading a regular file is

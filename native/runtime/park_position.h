@@ -43,6 +43,9 @@ struct SystemCall {
 // The one that a signal handler has interrupted; not `present` when it has interrupted none.
 SystemCall InterruptedCall(const ucontext_t& context);
 
+// Whether the call is that of a condition variable's waiter; its first argument lies inside that.
+bool WaitsOnCondition(const SystemCall& call);
+
 // Whether the call waits for somebody else, with no lock of libc's held meanwhile.
 bool WaitsForOthers(const SystemCall& call);
 

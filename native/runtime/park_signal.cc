@@ -97,7 +97,7 @@ void FillRestartRecord(ParkedThread* thread) {
   const uintptr_t self = OwnDescriptor(layout);
   record->thread_pointer = self + layout.thread_pointer_bias;
   record->cleared_tid = reinterpret_cast<int*>(self + layout.cleared_tid);
-  record->robust_head = reinterpret_cast<void*>(self + layout.robust_head);
+  record->robust_head = reinterpret_cast<void*>(self + static_cast<uintptr_t>(layout.thread.robust_head));
   record->robust_length = 3 * sizeof(void*);  // struct robust_list_head
   record->rseq_area = nullptr;
   if (layout.rseq_length != 0) {

@@ -2,13 +2,13 @@
 // Runs in:  the parent, main thread.
 // Calls:    pthread_mutex_trylock(3), open(2), read(2) on proc(5).
 // Rests on: libuv src/threadpool.c: work is queued, taken and its condition variable signalled under the one mutex; an
-//           item's result is posted before the thread comes back for the mutex. nptl: a condition variable's waiter
-//           sleeps on a word (FUTEX_WAIT_BITSET) that changes when it is signalled.
+//           item's result is posted before the thread comes back for the mutex. So who sleeps on the condition variable
+//           while the mutex is held here was not signalled: who was has been woken, and is seen running, or waiting for
+//           the mutex. (The word that it sleeps on does not tell: since glibc 2.41 it changes for other reasons too.)
 #include "runtime/pool_rest.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -60,12 +60,7 @@ const char* Busy(pid_t tid, const Pool& pool) {
     if (!WaitsForOthers(call)) return "is in a system call";
     return pool.may_wait_outside ? nullptr : "waits in a system call, it may be for a Worker";
   }
-  const bool for_work =
-      (call.arguments[1] & FUTEX_CMD_MASK) == FUTEX_WAIT_BITSET && pool.modules->IsRuntimeData(call.arguments[0]);
-  if (!for_work) return "waits for a lock";
-  const auto* word = reinterpret_cast<const uint32_t*>(call.arguments[0]);
-  const bool woken = __atomic_load_n(word, __ATOMIC_ACQUIRE) != static_cast<uint32_t>(call.arguments[2]);
-  return woken ? "is about to take work" : nullptr;
+  return WaitsOnCondition(call) && pool.modules->IsRuntimeData(call.arguments[0]) ? nullptr : "waits for a lock";
 }
 
 }  // namespace

@@ -33,7 +33,6 @@ constexpr int64_t kMillisecond = 1000 * 1000;
 constexpr int64_t kQuickTry = 2 * kMillisecond;
 constexpr int64_t kFirstTry = 20 * kMillisecond;
 constexpr int64_t kAnswerPoll = 2 * kMillisecond;
-constexpr int64_t kSettlePatience = 500 * kMillisecond;
 constexpr int64_t kLookPatience = 10 * kMillisecond;
 constexpr int64_t kTaskPatience = 10000 * kMillisecond;
 constexpr long kBetweenTriesNs = 1000 * 1000;
@@ -43,17 +42,13 @@ constexpr long kBetweenLooksNs = 50 * 1000;
 // Process-wide, main thread only.
 struct State {
   GlibcLayout layout;
-  ThreadLayout census_layout;
   char* restart_stacks = nullptr;
   bool restarted = false;  // this process has threads that were brought back
-  std::vector<pid_t> raw;  // threads that are none of libc's
 
   // One fork's.
   std::vector<ParkedThread*> threads;
   Pool pool = {{}, &park_signal.modules, true, nullptr};
   bool census_complete = false;
-  std::vector<pid_t> unsettled;  // threads of whom nothing is known yet
-  int64_t settled_by = 0;        // from when on that will stay so
 };
 State state;
 
@@ -82,20 +77,30 @@ ParkedThread* FreeSlot() {
   return nullptr;
 }
 
+// struct pthread of a thread of this process; 0 when it has none (io_uring's workers). One that has only just been
+// started, or brought back, and has not told the kernel yet (set_robust_list(2)), must not be missed: it would be left
+// behind, or keep the ids that the process gives up.
+uintptr_t DescriptorOf(pid_t tid) {
+  if (const uintptr_t descriptor = FindDescriptor(state.layout.thread, tid)) return descriptor;
+  const ParkedThread* const pool = ParkPool();
+  for (int i = 0; state.restarted && i < kMaxParkedThreads; ++i) {
+    if (pool[i].restarting.load(std::memory_order_acquire) && pool[i].restart.real_tid == tid) {
+      return pool[i].descriptor;
+    }
+  }
+  // One that was brought back has told the kernel before it left its slot.
+  if (const uintptr_t descriptor = FindDescriptor(state.layout.thread, tid)) return descriptor;
+  return FindLibcThread(state.layout, tid);
+}
+
 // Adds a slot for each thread of the runtime that has none yet.
 bool VisitThread(pid_t tid, void* added) {
   if (tid == getpid()) return true;
   for (const ParkedThread* thread : state.threads) {
     if (thread->tid == tid && thread->state.load() != ParkState::kGone) return true;
   }
-  const uintptr_t descriptor = FindDescriptor(state.census_layout, tid);
-  if (descriptor == 0) {
-    // It has only just been started, or brought back, and has not told the kernel yet (set_robust_list(2)): it must not
-    // be left behind. Or it is none of libc's at all (io_uring's workers), which shows in its staying so.
-    if (std::find(state.raw.begin(), state.raw.end(), tid) == state.raw.end()) state.unsettled.push_back(tid);
-    return true;
-  }
-  const uintptr_t routine = StartRoutineOf(state.census_layout, descriptor);
+  const uintptr_t descriptor = DescriptorOf(tid);
+  const uintptr_t routine = descriptor == 0 ? 0 : StartRoutineOf(state.layout.thread, descriptor);
   if (!IsRuntimeRoutine(routine)) return true;
   const ThreadRole role = RoleOf(routine, descriptor);
   if (role == ThreadRole::kPoolThread) {
@@ -125,7 +130,6 @@ int AddNewThreads() {
   if (!tasks) return -1;
   int added = 0;
   state.census_complete = true;
-  state.unsettled.clear();
   state.pool.threads.clear();
   state.pool.may_wait_outside = true;
   Status visited = ForEachThread(tasks.value().get(), VisitThread, &added);
@@ -180,7 +184,7 @@ bool AskPoolThread(pid_t tid, SystemCall* call) {
   ParkedThread* slot = FreeSlot();
   if (slot == nullptr) return false;
   slot->tid = tid;
-  slot->descriptor = FindDescriptor(state.census_layout, tid);
+  slot->descriptor = DescriptorOf(tid);
   slot->look = true;
   if (AskToPark(slot) != 0) return false;
   AwaitAnswers(MonotonicNanos() + kLookPatience);
@@ -216,18 +220,14 @@ Outcome TryPark(int64_t until, int* error) {
       *error = EAGAIN;
       return Outcome::kFailed;
     }
-    if (MonotonicNanos() >= state.settled_by) {
-      state.raw.insert(state.raw.end(), state.unsettled.begin(), state.unsettled.end());
-      state.unsettled.clear();
-    }
     const Tally tally = Count();
-    if (tally.asked + tally.others == 0 && state.unsettled.empty()) {
+    if (tally.asked + tally.others == 0) {
       return SendBackFromInnerLoops() ? Outcome::kNotYet : Outcome::kParked;
     }
     if (MonotonicNanos() >= until) return Outcome::kNotYet;
     *error = AskOnce(until);
     if (*error != 0) return Outcome::kFailed;
-    if (Count().others != 0 || !state.unsettled.empty()) Pause(kBetweenAsksNs);
+    if (Count().others != 0) Pause(kBetweenAsksNs);
   }
 }
 
@@ -300,7 +300,8 @@ Status Prepare(ParkedCounts* counts) {
     thread->restart.confined = thread->restart.held = worker;
     thread->restart.until_joined = worker && IsNestedWorker(thread->descriptor);
     thread->restart.go = 0;
-    SaveLibcThread(state.layout, thread->descriptor);
+    Status saved = SaveLibcThread(state.layout, thread->descriptor);
+    if (!saved) return saved;
   }
   return Unit{};
 }
@@ -311,9 +312,6 @@ Status LoadRuntimeThreads() {
   Result<GlibcLayout> layout = LoadGlibcLayout();
   if (!layout) return layout.error();
   state.layout = layout.value();
-  Result<ThreadLayout> census = LearnThreadLayout();
-  if (!census) return census.error();
-  state.census_layout = census.value();
   park_signal.layout = &state.layout;
 
   if (pthread_key_create(&park_signal.exit_key, EndRestartedThread) != 0) {
@@ -338,7 +336,6 @@ Result<ParkedCounts> ParkRuntimeThreads(int64_t deadline) {
   park_signal.overslept.store(false);
   state.threads.clear();
   state.pool.ask = AskPoolThread;
-  state.settled_by = MonotonicNanos() + kSettlePatience;
   Obstacle obstacle;
 
   // Most of the time everybody can be parked at once, and the pool is at rest.
@@ -370,10 +367,7 @@ void ReleaseRuntimeThreads() {
 
 bool ParkWasBroken() { return park_signal.overslept.load(); }
 
-void RestoreRuntimeThreads() {
-  state.raw.clear();
-  RestoreLibcThreads(state.layout);
-}
+bool RestoreRuntimeThreads() { return RestoreLibcThreads(state.layout); }
 
 int RestartRuntimeThreads() {
   int failure = 0;
@@ -404,12 +398,7 @@ bool HasRestartedThreads() { return state.restarted; }
 
 bool RunOnRestartedThreads(void (*task)(void*), void* argument) {
   const int64_t deadline = MonotonicNanos() + kTaskPatience;
-  if (InstallParkHandler() != 0) return false;
-  // One that has only just been brought back is to be told too.
-  do {
-    if (AddNewThreads() < 0) return false;
-    if (!state.unsettled.empty()) Pause(kBetweenAsksNs);
-  } while (!state.unsettled.empty() && MonotonicNanos() < deadline);
+  if (InstallParkHandler() != 0 || AddNewThreads() < 0) return false;
   for (ParkedThread* thread : state.threads) {
     thread->task = task;
     thread->task_argument = argument;

@@ -36,8 +36,8 @@ void ReleaseRuntimeThreads();
 // True when a parked thread gave up waiting while the fork was under way: the child must not be used.
 bool ParkWasBroken();
 
-// Child, first of all: restores libc's view of the threads. Touches memory only.
-void RestoreRuntimeThreads();
+// Child, first of all: restores libc's view of the threads. False when the child must not be used; see libc_threads.h.
+[[nodiscard]] bool RestoreRuntimeThreads();
 // Child: starts them again. JavaScript Workers stay held. 0, or the errno of the first that could not be started.
 int RestartRuntimeThreads();
 // Child: how many Workers are held; lets those that the main thread started go, to end.
