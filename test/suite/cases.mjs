@@ -1,0 +1,62 @@
+/** The cases of the fork suite: what to run, by name. Each is a script that prints `done` and exits with 0. */
+import known from '../fixtures/capabilities/names.cjs';
+
+const { execArgv, names } = known;
+
+/** Milliseconds; a case's own bounds, which tell more, are below it. The churn has so much more for each fork. */
+const bound = 60_000;
+const boundPerFork = 1000;
+
+const exposeGc = { execArgv: ['--expose-gc'] };
+
+/**
+ * @typedef {object} Case
+ * @property {string} name
+ * @property {string} file relative to test/
+ * @property {string[]} args
+ * @property {string[]} [execArgv] options of Node
+ * @property {Record<string, string>} [env]
+ * @property {number} timeout milliseconds
+ * @property {string} [unless] why it is left out
+ */
+
+/** Several runs of one script; `title` is how their names begin. */
+const runs = (title, file, functions, options = {}) =>
+  functions.map((each) => ({ name: `${title} ${each}`, file, args: [each], ...options }));
+
+const own = (title, functions, options) => runs(title, `suite/${title}.cjs`, functions, options);
+
+/** @param {number} forks of the churn @returns {Case[]} */
+export function casesOf(forks) {
+  const asRoot = process.getuid() === 0 ? {} : { unless: 'only as root' };
+  const cases = [
+    ...own('exits', ['naturally', 'byExit', 'atOnce', 'bySignal', 'afterPoolWork', 'afterWorkers']),
+    // Node 22 and later then read the system's certificates in a thread of their own.
+    ...own('exits', ['afterRootCertificates'], { env: { NODE_USE_SYSTEM_CA: '1' } }),
+    ...names.map((name) => ({
+      name: `capability ${name}`,
+      file: 'fixtures/fork-capability.cjs',
+      args: [name, 'warm'],
+      execArgv,
+    })),
+    ...runs('in flight', 'fixtures/fork-in-flight.cjs', ['wasm', 'engine'], { execArgv }),
+    ...runs('signals', 'fixtures/fork-signals.cjs', ['childOnly', 'inherited', 'caughtBefore']),
+    ...runs('lock', 'fixtures/lock-fork.cjs', ['heldByWorker', 'timeout', 'waiters', 'generations']),
+    ...runs('setuid', 'fixtures/fork-setuid.cjs', ['child', 'grandchild', 'parent', 'workers'], asRoot),
+    ...own('server', ['http']),
+    ...own('generations', ['tree', 'forkAtOnce'], exposeGc),
+    ...own('generations', ['setuidAtOnce'], asRoot),
+    { name: 'generations ten', file: 'fixtures/fork-generations.cjs', args: [], execArgv },
+    ...own('workers', ['idle', 'timer', 'busy', 'garbage', 'atomics', 'nested']),
+    ...own('workers', ['crypto', 'cryptoSync', 'files', 'messages', 'wasm']),
+    ...own('workers', ['all', 'leftAloneNaturally', 'leftAloneByExit']),
+    {
+      name: 'churn',
+      file: 'suite/churn.cjs',
+      args: ['forks', String(forks)],
+      ...exposeGc,
+      timeout: bound + forks * boundPerFork,
+    },
+  ];
+  return cases.map((each) => ({ timeout: bound, ...each }));
+}
