@@ -53,6 +53,7 @@
         "native/runtime/import_table.cc",
         "native/runtime/libc_threads.cc",
         "native/runtime/loop_fds.cc",
+        "native/runtime/loop_rings.cc",
         "native/runtime/park_position.cc",
         "native/runtime/park_signal.cc",
         "native/runtime/pool_rest.cc",

@@ -23,6 +23,7 @@
 #include <iterator>
 
 #include "runtime/import_table.h"
+#include "runtime/loop_rings.h"
 
 namespace atfork::runtime {
 namespace {
@@ -107,10 +108,8 @@ int WatchedPipe2(int* ends, int flags) {
 
 // libuv makes this system call by syscall(2). The arguments that a call does not have are passed on as they come.
 long WatchedSyscall(long number, long a, long b, long c, long d, long e, long f) {
-  if (number == SYS_io_uring_setup && !OnMainThread()) {
-    errno = ENOSYS;
-    return -1;
-  }
+  long result = 0;
+  if (AnswerForRing(number, a, b, &result)) return result;
   return table.syscall(number, a, b, c, d, e, f);
 }
 
@@ -285,7 +284,7 @@ Status WatchLoopFds() {
     if (LinkIs(fd, "anon_inode:[eventfd]")) table.event_fds.push_back(fd);
   }
   LearnPipes(fds);
-  return Unit{};
+  return LearnLoopRings(fds);
 }
 
 int EventLoops() {
@@ -336,7 +335,7 @@ int ReplaceLoopFds() {
   // A read end whose write end stays open and silent: never readable, never writable.
   int silent[2];
   if (table.pipe2(silent, O_NONBLOCK | O_CLOEXEC) != 0) return errno;
-  int failure = 0;
+  int failure = PrivatizeLoopRings();
   for (const Replacement& replacement : snapshot.replacements) {
     const int error = Replace(replacement, silent[0]);
     if (error != 0) failure = error;

@@ -1,8 +1,8 @@
 // loop_fds.h - gives the event loops of other threads descriptors of their own in the child.
 //
-// An epoll set, an eventfd, a pipe and an io_uring are shared over fork(2): a loop that goes on in the child on the
-// inherited ones would take the parent's wake-ups, read its sockets and remove its registrations. So before those
-// threads run again in the child, each such descriptor is replaced by a new one under the same number:
+// An epoll set, an eventfd and a pipe are shared over fork(2) (and an io_uring; see loop_rings.h): a loop that goes on
+// in the child on the inherited ones would take the parent's wake-ups, read its sockets and remove its registrations.
+// So before those threads run again in the child, each such descriptor is replaced by a new one under the same number:
 //   epoll sets  a new set with the same registrations;
 //   eventfds    a new eventfd with the same count (a wake-up that was under way is kept);
 //   pipes       both ends of libuv's signal pipes, new;
@@ -12,10 +12,6 @@
 //
 // libuv keeps these numbers to itself, so they are learned from the runtime's own calls (epoll_create1, eventfd, pipe2)
 // through its import slots, and from /proc/self/fd for what is older than this addon.
-//
-// An io_uring cannot be replaced: its queues are shared memory, which the kernel maps at no address but its own choice
-// (since Linux 6.4). libuv (1.49 and later) uses one per loop to batch epoll_ctl calls, and does without where there is
-// none. So the loops of other threads get none while this addon is loaded: their io_uring_setup(2) answers ENOSYS.
 #ifndef ATFORK_RUNTIME_LOOP_FDS_H_
 #define ATFORK_RUNTIME_LOOP_FDS_H_
 

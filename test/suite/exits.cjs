@@ -53,6 +53,19 @@ void runCase({
     }
   },
 
+  /** All at the same moment: at its exit Node runs an event loop that it has had from its start. */
+  async together() {
+    for (let round = 0; round < 10; ++round) {
+      const moment = Date.now() + 200;
+      const wait = () => {
+        while (Date.now() < moment);
+      };
+      const pids = [];
+      while (pids.length < 4) pids.push(await start(wait, { leave: 'exit' }));
+      for (const pid of pids) deepEqual(await end(pid), exited(0));
+    }
+  },
+
   async afterPoolWork() {
     const work = () =>
       Promise.all([promisify(crypto.pbkdf2)('a', 'b', 1000, 32, 'sha1'), fs.promises.readFile(__filename)]);

@@ -18,6 +18,9 @@ import { casesOf } from './cases.mjs';
 
 const folder = fileURLToPath(new URL('..', import.meta.url));
 
+/** What a caller has there would be in every case: options of Node, and certificates to read at its start. */
+const withoutWishes = { NODE_OPTIONS: undefined, NODE_EXTRA_CA_CERTS: undefined };
+
 /** Everybody in the session that a case leads. Nothing that it starts opens another one. */
 const members = (session) => allProcesses().filter((stat) => stat.sid === session && !hasEnded(stat));
 
@@ -45,7 +48,7 @@ function run({ file, args, execArgv = [], env = {}, timeout }) {
     const child = spawn(process.execPath, [...execArgv, file, ...args], {
       cwd: folder,
       detached: true,
-      env: { ...process.env, NODE_OPTIONS: '', ...env },
+      env: { ...process.env, ...withoutWishes, ...env },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const timer = setTimeout(() => {

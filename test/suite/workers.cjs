@@ -66,6 +66,9 @@ class Beating {
   }
 }
 
+/** Milliseconds. So many busy threads need a while on a small machine. */
+const quiesceTimeout = 10_000;
+
 /** Several forks, with such Workers at work. */
 async function forkBeside(...kinds) {
   const workers = kinds.map((source) => new Beating(source));
@@ -84,7 +87,7 @@ async function forkBeside(...kinds) {
         );
         if (i % 2 === 0) await ownWorker();
       },
-      i < 2 ? {} : { leave: 'exit' },
+      { quiesceTimeout, leave: i < 2 ? 'naturally' : 'exit' },
     );
     await Promise.all(workers.map((worker) => worker.beat()));
     deepEqual(await end(pid), exited(0));
@@ -106,7 +109,7 @@ async function leftAlone(leave) {
   const workers = Object.values(sources).map((source) => new Beating(source));
   await Promise.all(workers.map((worker) => worker.beat()));
   for (let i = 0; i < 3; ++i) {
-    deepEqual(await end(await start(() => {}, { leave })), exited(0));
+    deepEqual(await end(await start(() => {}, { quiesceTimeout, leave })), exited(0));
   }
   await Promise.all(workers.map((worker) => worker.beat()));
   await Promise.all(workers.map((worker) => worker.terminate()));
