@@ -57,8 +57,11 @@
         "native/runtime/park_position.cc",
         "native/runtime/park_signal.cc",
         "native/runtime/pool_rest.cc",
+        "native/runtime/quiesce.cc",
+        "native/runtime/roll_call.cc",
         "native/runtime/runtime_threads.cc",
         "native/runtime/stdio_guard.cc",
+        "native/runtime/task_limits.cc",
         "native/runtime/thread_roles.cc"
       ],
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],

@@ -14,6 +14,7 @@
 #include "posix/futex.h"
 #include "runtime/import_table.h"
 #include "runtime/pool_rest.h"
+#include "runtime/task_limits.h"
 #include "runtime/thread_roles.h"
 
 namespace atfork::runtime {
@@ -109,6 +110,9 @@ constexpr uint64_t kNewPoolPatienceMs = 60 * 1000;
 Status LearnPool(int64_t deadline) {
   if (KnowsPoolRoutine()) return Unit{};
   if (!learning.started()) {
+    // libuv aborts when it cannot start its pool, which this may be the first use of.
+    const int error = ProbeThreads(PoolSize());
+    if (error != 0) return Error::Errno("pthread_create", "quiesce", error);
     Status started = StartLearning();
     if (!started) return started;
   }

@@ -21,8 +21,11 @@
 #include "runtime/event_loop.h"
 #include "runtime/heap_mappings.h"
 #include "runtime/loop_fds.h"
+#include "runtime/pool_rest.h"
+#include "runtime/quiesce.h"
 #include "runtime/runtime_threads.h"
 #include "runtime/stdio_guard.h"
+#include "runtime/task_limits.h"
 #include "runtime/thread_roles.h"
 
 namespace atfork::runtime {
@@ -62,6 +65,9 @@ class LockHeld {
   AcquireStatus status_;
 };
 
+// What confined threads of the parent's pool do at most: fail what is queued.
+constexpr double kPoolPatienceMs = 30000;
+
 // Main thread only.
 ForkTimings timings;
 
@@ -80,6 +86,10 @@ class Stopwatch {
 };
 
 [[noreturn]] void AbandonChild(const char* what, int error) {
+  if (ExpectsCompletion()) {
+    TellCompletion(error != 0 ? error : EAGAIN);
+    _exit(child::kChildFailure);
+  }
   char text[160];
   const int length = std::snprintf(text, sizeof text, "atfork: the forked child could not be completed: %s: %s\n", what,
                                    error == 0 ? "failed" : std::strerror(error));
@@ -87,6 +97,21 @@ class Stopwatch {
     // There is nobody else to tell.
   }
   _exit(child::kChildFailure);
+}
+
+// Which descriptors the confined threads may still use.
+void AllowConfined(uv_loop_t* loop, const PipeEnds& pipe_before, const PipeEnds& signal_lock) {
+  int fds[child::kMaxConfinedFds];
+  int count = 0;
+  for (const int fd : LoopEventFds()) {
+    if (count < child::kMaxConfinedFds - 3) fds[count++] = fd;
+  }
+  fds[count++] = loop->async_io_watcher.fd;
+  if (signal_lock.read_end != pipe_before.read_end || signal_lock.write_end != pipe_before.write_end) {
+    fds[count++] = signal_lock.read_end;
+    fds[count++] = signal_lock.write_end;
+  }
+  child::SetConfinedFds(fds, count);
 }
 
 void RestoreThreads(uv_loop_t* loop, const ParkedCounts& counts, const PipeEnds& pipe_before) {
@@ -98,29 +123,44 @@ void RestoreThreads(uv_loop_t* loop, const ParkedCounts& counts, const PipeEnds&
   if (error != 0) AbandonChild("event loop descriptors", error);
   error = RenewLoop(loop);
   if (error != 0) AbandonChild("uv_loop_fork", -error);
-  if (counts.workers != 0) {
-    int fds[child::kMaxConfinedFds];
-    int count = 0;
-    for (const int fd : LoopEventFds()) {
-      if (count < child::kMaxConfinedFds - 3) fds[count++] = fd;
-    }
-    fds[count++] = loop->async_io_watcher.fd;
-    if (signal_lock.read_end != pipe_before.read_end || signal_lock.write_end != pipe_before.write_end) {
-      fds[count++] = signal_lock.read_end;
-      fds[count++] = signal_lock.write_end;
-    }
-    child::SetConfinedFds(fds, count);
-  }
+  if (counts.workers + counts.pool != 0) AllowConfined(loop, pipe_before, signal_lock);
+  ReleasePool();
   error = RestartRuntimeThreads();
   if (error != 0) AbandonChild("clone", error);
 }
 
-Result<ForkOutcome> ForkParked(uv_loop_t* loop, const ParkedCounts& counts) {
+// The rest of the child, with its signals back: the threads of libuv's pool inherit the mask.
+void CompleteChild(uv_loop_t* loop, const ParkedCounts& counts) {
+  if (ExpectsCompletion()) {
+    const int error = ProbeThreads(PoolSize());
+    if (error != 0) AbandonChild("pthread_create", error);
+  }
+  // Those that come back for it use the parent's pool to its end.
+  if (!AwaitEndedPoolThreads(DeadlineAfterMs(kPoolPatienceMs))) AbandonChild("a libuv-pool thread does not end", 0);
+  // A Worker may be in the middle of using it: before that goes on, the new one must be there. Else there is time.
+  if (counts.workers != 0 || !ForgetPoolWaiters()) {
+    const int error = RenewPool();
+    if (error != 0) AbandonChild("thread pool", -error);
+  }
+  AnnounceFinishedWork(loop);
+  KeepInheritedStdio();
+  if (ExpectsCompletion()) TellCompletion(0);
+  ForgetCompletion();
+}
+
+// What is left to be known before the fork. The last of it, so that a refusal is without consequences.
+Status Provide(uv_loop_t* loop, const ParkedCounts& counts) {
   Status noted = LearnHeapMappings();
   if (noted) noted = SnapshotLoopFds(uv_backend_fd(loop), loop->async_io_watcher.fd);
-  if (!noted) {
-    ReleaseRuntimeThreads();
-    return noted.error();
+  if (noted && MayReachTaskLimit(counts.all + 1 + PoolSize())) noted = ExpectCompletion();
+  return noted;
+}
+
+Result<ForkOutcome> ForkParked(uv_loop_t* loop, const ParkedCounts& counts) {
+  Status provided = Provide(loop, counts);
+  if (!provided) {
+    Unquiesce();
+    return provided.error();
   }
   const PipeEnds pipe_before = LastPipe();
   Stopwatch stopwatch;
@@ -138,25 +178,28 @@ Result<ForkOutcome> ForkParked(uv_loop_t* loop, const ParkedCounts& counts) {
       if (broken) _exit(child::kChildFailure);
       RestoreThreads(loop, counts, pipe_before);
     } else {
-      ReleaseRuntimeThreads();
       RestoreHeapMappings();
+      Unquiesce();
     }
   }
   if (pid == 0) {
-    // Only now: the pool's threads inherit the signal mask.
-    const int error = RenewPool();
-    if (error != 0) AbandonChild("thread pool", -error);
-    AnnounceFinishedWork(loop);
-    KeepInheritedStdio();
+    CompleteChild(loop, counts);
     return ForkOutcome{0, getpid(), counts.workers};
   }
   timings.release = stopwatch.Lap();
-  if (pid < 0) return Error::Errno("fork", "fork", fork_errno);
+  if (pid < 0) {
+    ForgetCompletion();
+    return Error::Errno("fork", "fork", fork_errno);
+  }
   if (broken) {
+    ForgetCompletion();
     while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
     }
     return Error::Refused("ERR_ATFORK_QUIESCE_TIMEOUT", "fork", "fork(2) waited for a lock that a parked thread held");
   }
+  const int incomplete = ExpectsCompletion() ? AwaitCompletion(pid) : 0;
+  ForgetCompletion();
+  if (incomplete != 0) return Error::Errno("clone", "fork", incomplete);
   return ForkOutcome{pid, getpid(), 0};
 }
 
@@ -177,11 +220,19 @@ Status LoadFork() {
     loaded = Error::Refused("ERR_ATFORK_DUPLICATE", "load", "fork() is offered by the copy that was loaded first");
     return loaded;
   }
+  if (syscall(SYS_gettid) != getpid()) {
+    // The child's initial thread is the one that forks; much of libc, libuv and Node takes the two for the same.
+    loaded =
+        Error::Refused("ERR_ATFORK_UNSUPPORTED", "load", "JavaScript's main thread is not the process's initial one");
+    return loaded;
+  }
+  LoadTaskLimits();
   loaded = WatchThreadStarts();
   if (loaded) SetThreadClassifier(ClassifyThread);
   if (loaded) loaded = LoadRuntimeThreads();
   if (loaded) loaded = WatchHeapMappings();
   if (loaded) loaded = WatchLoopFds();
+  if (loaded) loaded = WatchPool();
   if (loaded) loaded = WatchStdio();
   if (loaded) loaded = WatchCredentials();
   if (loaded && !child::CanConfine()) {

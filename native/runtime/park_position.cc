@@ -129,9 +129,8 @@ bool WaitsOnCondition(const SystemCall& call) {
 }
 
 // System calls that wait for somebody else, and during which libc holds no lock of its own. Reading a regular file is
-// not one: the name service switch and the loader do that under theirs. A pool thread's call is never made again in the
-// child, and a Worker's is made there by a confined thread, which gets ECANCELED: so it is no matter what the call
-// does.
+// not one: the name service switch and the loader do that under theirs. In the child it is a confined thread that comes
+// back from the call: so it is no matter what the call does.
 bool WaitsForOthers(const SystemCall& call) {
   switch (call.number) {
     case SYS_read:
@@ -162,11 +161,35 @@ bool WaitsForOthers(const SystemCall& call) {
   }
 }
 
+bool MayWaitToOpen(const SystemCall& call) {
+#ifdef SYS_open
+  if (call.number == SYS_open) return true;
+#endif
+  return call.number == SYS_openat;
+}
+
 SystemCall InterruptedCall(const ucontext_t& context) { return InterruptedCallAt(context); }
 
+void FailInterruptedCall(ucontext_t* context, int error) {
+  if (!InterruptedCallAt(*context).restarts) return;
+#if defined(__x86_64__)
+  context->uc_mcontext.gregs[REG_RIP] += 2;
+  context->uc_mcontext.gregs[REG_RAX] = -error;
+#elif defined(__aarch64__)
+  context->uc_mcontext.pc += 4;
+  context->uc_mcontext.regs[0] = static_cast<unsigned long long>(-error);
+#endif
+}
+
 Position JudgePosition(const ucontext_t& context, ThreadRole role, const LoadedModules& modules) {
-  if (!modules.IsLibraryCode(ProgramCounter(context))) return {true, "runtime code", -1};
+  if (!modules.IsLibraryCode(ProgramCounter(context))) {
+    return {role != ThreadRole::kPoolThread, "in the runtime's code", -1};
+  }
   const SystemCall call = InterruptedCall(context);
+  if (role == ThreadRole::kPoolThread) {
+    const bool waits = call.present && (!call.restarts || WaitsForOthers(call) || MayWaitToOpen(call));
+    return {waits, "at work", -1};
+  }
   if (!call.present) return {false, "inside a library", -1};
   if (IsEpollWait(call.number)) return {true, "epoll_wait", static_cast<int>(call.arguments[0])};
   if (call.number == SYS_futex) {

@@ -22,7 +22,7 @@ namespace atfork::runtime {
 enum class ThreadRole : uint8_t {
   kRuntime,     // V8 workers, the delayed-task thread, the inspector's: brought back in the child
   kJsWorker,    // brought back, confined, and ended
-  kPoolThread,  // libuv's pool: not brought back, and not parked; see pool_rest.h
+  kPoolThread,  // libuv's pool: parked only in a system call that waits; see pool_rest.h
 };
 
 // Where a thread stands.
@@ -43,11 +43,18 @@ struct SystemCall {
 // The one that a signal handler has interrupted; not `present` when it has interrupted none.
 SystemCall InterruptedCall(const ucontext_t& context);
 
+// Has the interrupted call return -1 with `error` rather than be made again; one that has returned EINTR stays so.
+void FailInterruptedCall(ucontext_t* context, int error);
+
 // Whether the call is that of a condition variable's waiter; its first argument lies inside that.
 bool WaitsOnCondition(const SystemCall& call);
 
 // Whether the call waits for somebody else, with no lock of libc's held meanwhile.
 bool WaitsForOthers(const SystemCall& call);
+
+// Whether the call opens a file: that waits when the file is a FIFO. Whether it does, only the thread can tell: a
+// call that is interrupted was waiting.
+bool MayWaitToOpen(const SystemCall& call);
 
 // What the positions are judged against: which addresses are shared objects, and which of those hold data that locks
 // may lie in. Parent, forking thread, before each fork (libraries come and go).

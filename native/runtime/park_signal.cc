@@ -109,9 +109,9 @@ void FillRestartRecord(ParkedThread* thread) {
   prctl(PR_GET_NAME, record->name);
 }
 
-void Park(ParkedThread* thread, const ucontext_t& context) {
+void Park(ParkedThread* thread, ucontext_t* context) {
   if (thread->look) {
-    thread->call = InterruptedCall(context);
+    thread->call = InterruptedCall(*context);
     Answer(thread, ParkState::kRefused);
     return;
   }
@@ -120,7 +120,7 @@ void Park(ParkedThread* thread, const ucontext_t& context) {
     Answer(thread, ParkState::kRefused);
     return;
   }
-  thread->position = JudgePosition(context, thread->role, park_signal.modules);
+  thread->position = JudgePosition(*context, thread->role, park_signal.modules);
   if (!thread->position.may_park) {
     Answer(thread, ParkState::kRefused);
     return;
@@ -134,8 +134,8 @@ void Park(ParkedThread* thread, const ucontext_t& context) {
   // In the child, brought back. Returning from the handler restores registers and signal mask: the thread goes on.
   // glibc's way out of a thread would trip over the malloc arena that fork detached: our key's destructor ends it.
   pthread_setspecific(park_signal.exit_key, kFirstExitRound);
+  if (thread->role == ThreadRole::kPoolThread) FailInterruptedCall(context, ECANCELED);
   thread->state.store(ParkState::kReleased);
-  thread->restarting.store(false, std::memory_order_release);
 }
 
 void OnParkSignal(int number, siginfo_t* info, void* context) {
@@ -147,9 +147,13 @@ void OnParkSignal(int number, siginfo_t* info, void* context) {
     if (previous.handler != nullptr && reinterpret_cast<uintptr_t>(previous.handler) != 1) {
       previous.handler(number, info, context);
     }
-  } else if (thread->state.load(std::memory_order_acquire) == ParkState::kAsked &&
-             thread->descriptor == OwnDescriptor(*park_signal.layout)) {
-    Park(thread, *static_cast<const ucontext_t*>(context));
+  } else {
+    // Else it comes late: the question was withdrawn.
+    if (thread->state.load(std::memory_order_acquire) == ParkState::kAsked) {
+      Park(thread, static_cast<ucontext_t*>(context));
+    }
+    thread->signals.fetch_sub(1);
+    thread->restarting.store(false, std::memory_order_release);
   }
   errno = saved_errno;
 }
@@ -185,9 +189,11 @@ int AskToPark(ParkedThread* thread) {
   info.si_uid = getuid();
   info.si_value.sival_ptr = thread;
   park_signal.unanswered.fetch_add(1);
+  thread->signals.fetch_add(1);
   thread->state.store(ParkState::kAsked, std::memory_order_release);
   if (syscall(SYS_rt_tgsigqueueinfo, info.si_pid, thread->tid, kSignal, &info) == 0) return 0;
   const int error = errno;
+  thread->signals.fetch_sub(1);
   GiveUpOn(thread);
   return error;
 }

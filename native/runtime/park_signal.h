@@ -31,12 +31,14 @@ enum class ParkState : uint32_t {
   kGone,      // ended before it answered
 };
 
-// One thread that takes part in a fork. Lives in a static pool: a signal may arrive late.
+// One thread that takes part in a fork. Lives in a static pool: a signal may arrive late, and its slot must still be
+// the same thread's then.
 struct ParkedThread {
   pid_t tid = 0;             // the kernel's id in this process
   uintptr_t descriptor = 0;  // struct pthread
   ThreadRole role = ThreadRole::kRuntime;
   std::atomic<ParkState> state{ParkState::kUnused};
+  std::atomic<int> signals{0};  // sent, and not yet handled to the end
   // Instead of parking, the thread runs this in its handler, and answers kRefused.
   void (*task)(void*) = nullptr;
   void* task_argument = nullptr;

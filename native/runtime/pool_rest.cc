@@ -1,25 +1,61 @@
 // pool_rest.cc - see pool_rest.h.
-// Runs in:  the parent, main thread.
-// Calls:    pthread_mutex_trylock(3), open(2), read(2) on proc(5).
+// Runs in:  the main thread; WatchedCondWait on any thread of the runtime.
+// Calls:    pthread_mutex_trylock(3), open(2), read(2) on proc(5); futex(2).
 // Rests on: libuv src/threadpool.c: work is queued, taken and its condition variable signalled under the one mutex; an
 //           item's result is posted before the thread comes back for the mutex. So who sleeps on the condition variable
 //           while the mutex is held here was not signalled: who was has been woken, and is seen running, or waiting for
 //           the mutex. (The word that it sleeps on does not tell: since glibc 2.41 it changes for other reasons too.)
+//           A thread that comes back works off what is queued before it waits again. Its own fork handler makes libuv
+//           build a new pool, from new threads and a new mutex, when it is next given work.
 #include "runtime/pool_rest.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <cinttypes>
 #include <cstdio>
+
+#include "posix/futex.h"
+#include "runtime/import_table.h"
+#include "runtime/park_position.h"
+#include "runtime/park_signal.h"
+#include "runtime/roll_call.h"
 
 namespace atfork::runtime {
 namespace {
 
-// Process-wide, main thread only.
-pthread_mutex_t* pool_mutex = nullptr;
+// Process-wide. Written by the main thread, but for `condition`.
+struct Pool {
+  std::atomic<pthread_mutex_t*> mutex{nullptr};
+  std::atomic<pthread_cond_t*> condition{nullptr};
+  std::vector<pid_t> in_calls;
+  std::vector<EndingPoolThread> ending;  // child: written while no other thread runs
+  int (*cond_wait)(pthread_cond_t*, pthread_mutex_t*) = pthread_cond_wait;
+};
+Pool pool;
+
+bool IsEnding(uintptr_t descriptor) {
+  return std::any_of(pool.ending.begin(), pool.ending.end(),
+                     [descriptor](const EndingPoolThread& thread) { return thread.descriptor == descriptor; });
+}
+
+int WatchedCondWait(pthread_cond_t* condition, pthread_mutex_t* mutex) {
+  if (mutex == pool.mutex.load(std::memory_order_relaxed)) {
+    pool.condition.store(condition, std::memory_order_relaxed);
+    if (IsEnding(static_cast<uintptr_t>(pthread_self()))) {
+      pthread_mutex_unlock(mutex);
+      // Not through libc, which would trip over what fork(3) did to the thread (runtime_threads.cc).
+      for (;;) syscall(SYS_exit, 0);
+    }
+  }
+  return pool.cond_wait(condition, mutex);
+}
 
 enum class Reading { kInCall, kRunning, kGone, kForbidden };
 
@@ -41,53 +77,93 @@ Reading ReadSystemCall(pid_t tid, SystemCall* call) {
   return Reading::kInCall;
 }
 
-// Null when the thread may be left behind, else what it does.
-const char* Busy(pid_t tid, const Pool& pool) {
+enum class Rest { kIdle, kInCall, kBusy, kGone };
+
+// `what` receives what a busy one does.
+Rest RestOf(pid_t tid, const char** what) {
   SystemCall call = {};
   switch (ReadSystemCall(tid, &call)) {
     case Reading::kGone:
-      return nullptr;
+      return Rest::kGone;
     case Reading::kRunning:
-      return "is at work";
+      *what = "is at work";
+      return Rest::kBusy;
     case Reading::kForbidden:
-      if (!pool.ask(tid, &call)) return "does not answer";
-      if (!call.present) return "is at work";
+      // After setuid(2) the process's own files in /proc are root's: the thread itself is asked.
+      *what = "does not answer or is at work";
+      if (!AskPoolThread(tid, &call) || !call.present) return Rest::kBusy;
       break;
     case Reading::kInCall:
       break;
   }
-  if (call.number != SYS_futex) {
-    if (!WaitsForOthers(call)) return "is in a system call";
-    return pool.may_wait_outside ? nullptr : "waits in a system call, it may be for a Worker";
+  if (call.number == SYS_futex) {
+    *what = "waits for a lock";
+    const bool idle = WaitsOnCondition(call) && park_signal.modules.IsRuntimeData(call.arguments[0]);
+    return idle ? Rest::kIdle : Rest::kBusy;
   }
-  return WaitsOnCondition(call) && pool.modules->IsRuntimeData(call.arguments[0]) ? nullptr : "waits for a lock";
+  *what = "is in a system call";
+  return WaitsForOthers(call) || MayWaitToOpen(call) ? Rest::kInCall : Rest::kBusy;
 }
 
 }  // namespace
 
-void LearnPoolMutex(pthread_mutex_t* mutex) { pool_mutex = mutex; }
+Status WatchPool() {
+  return ReplaceImport("pthread_cond_wait", reinterpret_cast<void*>(WatchedCondWait),
+                       reinterpret_cast<void**>(&pool.cond_wait));
+}
 
-bool PoolWaits(const Pool& pool, std::string* busy) {
+void LearnPoolMutex(pthread_mutex_t* mutex) { pool.mutex.store(mutex); }
+
+bool PoolWaits(std::string* busy) {
   busy->clear();
-  for (const pid_t tid : pool.threads) {
-    if (const char* what = Busy(tid, pool)) {
-      *busy = "libuv-pool thread " + std::to_string(tid) + " " + what;
-      return false;
-    }
+  pool.in_calls.clear();
+  for (const pid_t tid : PoolThreads()) {
+    const char* what = "";
+    const Rest rest = RestOf(tid, &what);
+    if (rest == Rest::kInCall) pool.in_calls.push_back(tid);
+    if (rest != Rest::kBusy) continue;
+    *busy = "libuv-pool thread " + std::to_string(tid) + " " + what;
+    return false;
   }
   return true;
 }
 
-bool HoldPool(const Pool& pool, std::string* busy) {
-  if (pthread_mutex_trylock(pool_mutex) != 0) {
+bool HoldPool(std::string* busy) {
+  if (pthread_mutex_trylock(pool.mutex.load()) != 0) {
     *busy = "work is being given to libuv's pool";
     return false;
   }
-  if (PoolWaits(pool, busy)) return true;
-  pthread_mutex_unlock(pool_mutex);
+  if (PoolWaits(busy)) return true;
+  ReleasePool();
   return false;
 }
 
-void ReleasePool() { pthread_mutex_unlock(pool_mutex); }
+const std::vector<pid_t>& PoolThreadsInCalls() { return pool.in_calls; }
+
+void ReleasePool() { pthread_mutex_unlock(pool.mutex.load()); }
+
+bool ForgetPoolWaiters() {
+  pthread_cond_t* const condition = pool.condition.load();
+  if (condition == nullptr) return false;
+  // The mutex counts those who are going to have it back as its users. Nothing is destroyed, which would wait for them:
+  // on Linux there is nothing to undo. libuv's own are made with these attributes, but for a clock that is not used.
+  return pthread_cond_init(condition, nullptr) == 0 && pthread_mutex_init(pool.mutex.load(), nullptr) == 0;
+}
+
+void EndPoolThread(const EndingPoolThread& thread) { pool.ending.push_back(thread); }
+
+bool AwaitEndedPoolThreads(int64_t deadline) {
+  for (const EndingPoolThread& thread : pool.ending) {
+    // Not a private futex: it is the kernel that wakes.
+    while (const int tid = __atomic_load_n(thread.cleared_tid, __ATOMIC_ACQUIRE)) {
+      const int64_t left = deadline - MonotonicNanos();
+      if (left <= 0) return false;
+      const struct timespec patience = {left / 1000000000, left % 1000000000};
+      syscall(SYS_futex, thread.cleared_tid, FUTEX_WAIT, tid, &patience, nullptr, 0);
+    }
+  }
+  pool.ending.clear();
+  return true;
+}
 
 }  // namespace atfork::runtime

@@ -7,7 +7,7 @@
 //   what                              before the fork        in the child
 //   V8 workers, delayed tasks, ...    parked anywhere safe   brought back, go on
 //   JavaScript Workers                parked anywhere safe   brought back, confined, ended
-//   libuv's pool                      left at rest           a new pool
+//   libuv's pool                      at rest (pool_rest.h)  a new pool
 //   threads of other libraries        -                      lost
 #ifndef ATFORK_RUNTIME_RUNTIME_THREADS_H_
 #define ATFORK_RUNTIME_RUNTIME_THREADS_H_
@@ -22,16 +22,14 @@ namespace atfork::runtime {
 Status LoadRuntimeThreads();
 
 struct ParkedCounts {
-  int runtime;
+  int all;
   int workers;
+  int pool;  // libuv's threads that wait in a system call
 };
 
-// Parks every thread of the runtime, with libuv's pool at rest (pool_rest.h), or none: the error says which one could
-// not be, where it stood, and nothing has changed. Main thread. `deadline`: MonotonicNanos().
+// Quiesces (quiesce.h) and saves what the child will need. On an error nothing has changed. Main thread.
+// `deadline`: MonotonicNanos(). The parent ends it by Unquiesce.
 Result<ParkedCounts> ParkRuntimeThreads(int64_t deadline);
-
-// Parent: lets them go on.
-void ReleaseRuntimeThreads();
 
 // True when a parked thread gave up waiting while the fork was under way: the child must not be used.
 bool ParkWasBroken();
@@ -40,8 +38,7 @@ bool ParkWasBroken();
 [[nodiscard]] bool RestoreRuntimeThreads();
 // Child: starts them again. JavaScript Workers stay held. 0, or the errno of the first that could not be started.
 int RestartRuntimeThreads();
-// Child: how many Workers are held; lets those that the main thread started go, to end.
-int HeldWorkers();
+// Child: lets the Workers that the main thread started go, to end.
 void ReleaseHeldWorkers();
 
 // Whether this process has threads that were brought back: libc cannot signal those.

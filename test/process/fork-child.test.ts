@@ -82,6 +82,10 @@ describe('goes on with what was begun before the fork', () => {
     expect(await fixturePasses('fork-in-flight.cjs', { args: [name], execArgv })).toBe(done);
   });
 
+  it.each(['poolReads', 'poolQueue', 'poolOpens', 'poolReadsOfWorker'])('but for %s, which fail', async (name) => {
+    expect(await fixturePasses('fork-in-flight.cjs', { args: [name] })).toBe(done);
+  });
+
   it('concurrent marking is concurrent', async () => {
     const options = { args: ['concurrentMarking', 'cold'], execArgv: [...execArgv, '--trace-concurrent-marking'] };
     const stdout = await fixturePasses('fork-capability.cjs', options);
