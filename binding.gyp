@@ -28,6 +28,7 @@
         "native/posix/futex.cc",
         "native/posix/glibc_compat.cc",
         "native/posix/libc_symbols.cc",
+        "native/posix/private_copy.cc",
         "native/posix/process_lock.cc",
         "native/posix/process_state.cc",
         "native/posix/range_set.cc",
@@ -60,6 +61,7 @@
         "native/runtime/quiesce.cc",
         "native/runtime/roll_call.cc",
         "native/runtime/runtime_threads.cc",
+        "native/runtime/shared_mappings.cc",
         "native/runtime/stdio_guard.cc",
         "native/runtime/task_limits.cc",
         "native/runtime/thread_roles.cc"
@@ -92,6 +94,12 @@
             "test/native/wait_test.cc"
           ],
           "include_dirs": ["test/native"]
+        },
+        {
+          "target_name": "shared_mapping",
+          "sources": ["test/native/shared_mapping.cc"],
+          "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
+          "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED"]
         }
       ]
     }],

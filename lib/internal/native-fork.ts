@@ -13,7 +13,7 @@ export interface NativeForkOutcome {
 
 export interface NativeFork {
   /** Times in milliseconds. */
-  fork(lockTimeout: number, quiesceTimeout: number): NativeResult<NativeForkOutcome>;
+  fork(lockTimeout: number, quiesceTimeout: number, copySharedMappings: boolean): NativeResult<NativeForkOutcome>;
   /** How long the parts of the last fork took in the parent. For the benches. */
   lastForkTimings(): { lockUs: number; quiesceUs: number; forkUs: number; releaseUs: number };
   /** Checks what fork() needs and begins to watch it: once, before anything else here. Null, or why it cannot be. */

@@ -68,6 +68,11 @@ export function validateBoolean(value: unknown, name: string): asserts value is 
   if (typeof value !== 'boolean') throw invalidType(name, 'of type boolean', value);
 }
 
+export function validateOneOf<T>(value: unknown, name: string, allowed: readonly T[]): asserts value is T {
+  if (allowed.includes(value as T)) return;
+  throw invalidValue(name, `must be one of: ${allowed.map((each) => inspect(each)).join(', ')}`, value);
+}
+
 /** A string that C can hold. */
 export function validateCString(value: unknown, name: string): asserts value is string {
   if (typeof value !== 'string') throw invalidType(name, 'of type string', value);

@@ -5,7 +5,7 @@ import { ForkError } from '../errors';
 import { forkRefusal, refusal } from './fork-support';
 import type { NativeFork, NativeForkOutcome } from '../internal/native-fork';
 import { unwrap } from '../internal/native-result';
-import { validateObject, validateTimeout } from '../internal/validate';
+import { validateObject, validateOneOf, validateTimeout } from '../internal/validate';
 import { endWorkers } from '../internal/workers';
 
 export interface ForkOptions {
@@ -13,6 +13,12 @@ export interface ForkOptions {
   lockTimeout?: number;
   /** Milliseconds to wait until every other thread stands where a fork can be survived. Default 1,000. */
   quiesceTimeout?: number;
+  /**
+   * Memory that is mapped MAP_SHARED and writable (a database in WAL mode, POSIX shared memory), while Workers run. They
+   * come along in the child to be ended, and one that was about to write there would do so, in the parent's memory. So
+   * fork() refuses with ERR_ATFORK_SHARED_MAPPING, or with 'copy' gives the child private copies. Default 'refuse'.
+   */
+  sharedMappings?: 'refuse' | 'copy';
 }
 
 /**
@@ -24,16 +30,17 @@ export interface ForkOptions {
  */
 export function fork(options: ForkOptions = {}): number {
   validateObject(options, 'options');
-  const { lockTimeout = 10_000, quiesceTimeout = 1_000 } = options;
+  const { lockTimeout = 10_000, quiesceTimeout = 1_000, sharedMappings = 'refuse' } = options;
   validateTimeout(lockTimeout, 'options.lockTimeout');
   validateTimeout(quiesceTimeout, 'options.quiesceTimeout');
+  validateOneOf(sharedMappings, 'options.sharedMappings', ['refuse', 'copy']);
   if (forkRefusal !== null) throw forkRefusal;
   if (forking) throw refusal('ERR_ATFORK_REENTRANT');
   if (isExiting()) throw refusal('ERR_ATFORK_TEARDOWN');
 
   forking = true;
   try {
-    const outcome = unwrap(ForkError, nativeBinding().fork(lockTimeout, quiesceTimeout));
+    const outcome = unwrap(ForkError, nativeBinding().fork(lockTimeout, quiesceTimeout, sharedMappings === 'copy'));
     if (outcome.pid === 0) enterChild(outcome);
     return outcome.pid;
   } finally {

@@ -12,13 +12,13 @@
 namespace atfork::binding {
 namespace {
 
-// fork(lockTimeoutMs, quiesceTimeoutMs) -> {pid, self, workers} or a NativeErrorInfo.
+// fork(lockTimeoutMs, quiesceTimeoutMs, copySharedMappings) -> {pid, self, workers} or a NativeErrorInfo.
 Napi::Value Fork(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   uv_loop_t* loop = nullptr;
   if (napi_get_uv_event_loop(env, &loop) != napi_ok) return env.Undefined();
   const runtime::ForkOptions options = {info[0].As<Napi::Number>().DoubleValue(),
-                                        info[1].As<Napi::Number>().DoubleValue()};
+                                        info[1].As<Napi::Number>().DoubleValue(), info[2].As<Napi::Boolean>().Value()};
   Result<runtime::ForkOutcome> outcome = runtime::Fork(loop, options);
   if (!outcome) return ToNativeErrorInfo(env, outcome.error());
   Napi::Object result = Napi::Object::New(env);

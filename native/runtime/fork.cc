@@ -24,6 +24,7 @@
 #include "runtime/pool_rest.h"
 #include "runtime/quiesce.h"
 #include "runtime/runtime_threads.h"
+#include "runtime/shared_mappings.h"
 #include "runtime/stdio_guard.h"
 #include "runtime/task_limits.h"
 #include "runtime/thread_roles.h"
@@ -123,6 +124,10 @@ void RestoreThreads(uv_loop_t* loop, const ParkedCounts& counts, const PipeEnds&
   if (error != 0) AbandonChild("event loop descriptors", error);
   error = RenewLoop(loop);
   if (error != 0) AbandonChild("uv_loop_fork", -error);
+  if (counts.workers != 0) {
+    error = CopySharedMappings();
+    if (error != 0) AbandonChild("shared mappings", error);
+  }
   if (counts.workers + counts.pool != 0) AllowConfined(loop, pipe_before, signal_lock);
   ReleasePool();
   error = RestartRuntimeThreads();
@@ -149,15 +154,16 @@ void CompleteChild(uv_loop_t* loop, const ParkedCounts& counts) {
 }
 
 // What is left to be known before the fork. The last of it, so that a refusal is without consequences.
-Status Provide(uv_loop_t* loop, const ParkedCounts& counts) {
+Status Provide(uv_loop_t* loop, const ParkedCounts& counts, const ForkOptions& options) {
   Status noted = LearnHeapMappings();
+  if (noted && counts.workers != 0) noted = NoteSharedMappings(options.copy_shared_mappings);
   if (noted) noted = SnapshotLoopFds(uv_backend_fd(loop), loop->async_io_watcher.fd);
   if (noted && MayReachTaskLimit(counts.all + 1 + PoolSize())) noted = ExpectCompletion();
   return noted;
 }
 
-Result<ForkOutcome> ForkParked(uv_loop_t* loop, const ParkedCounts& counts) {
-  Status provided = Provide(loop, counts);
+Result<ForkOutcome> ForkParked(uv_loop_t* loop, const ParkedCounts& counts, const ForkOptions& options) {
+  Status provided = Provide(loop, counts, options);
   if (!provided) {
     Unquiesce();
     return provided.error();
@@ -255,7 +261,7 @@ Result<ForkOutcome> Fork(uv_loop_t* loop, const ForkOptions& options) {
   Result<ParkedCounts> parked = ParkRuntimeThreads(deadline);
   if (!parked) return parked.error();
   timings.quiesce = stopwatch.Lap();
-  return ForkParked(loop, parked.value());
+  return ForkParked(loop, parked.value(), options);
 }
 
 }  // namespace atfork::runtime

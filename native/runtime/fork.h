@@ -18,6 +18,7 @@ Status LoadFork();
 struct ForkOptions {
   double lock_timeout_ms;
   double quiesce_timeout_ms;
+  bool copy_shared_mappings;  // with Workers: rather than refuse; see shared_mappings.h
 };
 
 struct ForkOutcome {

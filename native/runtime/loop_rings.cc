@@ -1,7 +1,7 @@
 // loop_rings.cc - see loop_rings.h.
 // Runs in:  LearnLoopRings in the parent; PrivatizeLoopRings in the child, its only thread; AnswerForRing on whichever
 //           thread runs a loop, none of which runs another's.
-// Calls:    io_uring_setup(2), once, to learn the layout; mmap(2), mremap(2); epoll_ctl(2). proc(5): maps, fd.
+// Calls:    io_uring_setup(2), once, to learn the layout; private_copy; epoll_ctl(2). proc(5): maps, fd.
 // Rests on: io_uring(7). libuv src/unix/linux.c: a loop's ring is not polled by the kernel, knows one operation
 //           (IORING_OP_EPOLL_CTL), uses the entries in turn, and is told of them and waited for in one
 //           io_uring_enter(2). Its two mappings exist for as long as its descriptor is open.
@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <linux/io_uring.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -19,6 +18,8 @@
 #include <cinttypes>
 #include <cstdio>
 #include <cstring>
+
+#include "posix/private_copy.h"
 
 namespace atfork::runtime {
 namespace {
@@ -90,15 +91,6 @@ bool IsThere(const Ring& ring) {
          fstat(ring.fd, &status) == 0 && status.st_dev == ring.device && status.st_ino == ring.inode;
 }
 
-// Puts a private copy in the place of shared memory.
-int Privatize(const Mapping& shared) {
-  void* const copy = mmap(nullptr, shared.size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (copy == MAP_FAILED) return errno;
-  std::memcpy(copy, shared.begin, shared.size);
-  const int flags = MREMAP_MAYMOVE | MREMAP_FIXED;
-  return mremap(copy, shared.size, shared.size, flags, shared.begin) == MAP_FAILED ? errno : 0;
-}
-
 // Does what is queued, as the kernel would, and returns how much that was.
 long Perform(const Ring& ring, unsigned count) {
   auto* const entries = reinterpret_cast<const struct io_uring_sqe*>(ring.entries.begin);
@@ -143,8 +135,8 @@ Status LearnLoopRings(const std::vector<int>& fds) {
 int PrivatizeLoopRings() {
   for (Ring& ring : state.rings) {
     if (ring.is_private || !IsThere(ring)) continue;
-    int error = Privatize(ring.queues);
-    if (error == 0) error = Privatize(ring.entries);
+    int error = ReplaceByPrivateCopy(ring.queues.begin, ring.queues.size);
+    if (error == 0) error = ReplaceByPrivateCopy(ring.entries.begin, ring.entries.size);
     if (error != 0) return error;
     // The parent may have been writing meanwhile. Nothing is under way here: no loop is inside its ring at a fork.
     *Word(ring, state.submitted.tail) = *Word(ring, state.submitted.head);

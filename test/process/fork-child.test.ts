@@ -77,6 +77,12 @@ describe.skipIf(process.getuid?.() !== 0)('changes ids, of all its threads (as r
   });
 });
 
+describe('shares memory that is mapped MAP_SHARED', () => {
+  it.each(['alone', 'refused', 'copied'])('%s', async (name) => {
+    expect(await fixturePasses('fork-shared-mapping.cjs', { args: [name] })).toBe(done);
+  });
+});
+
 describe('goes on with what was begun before the fork', () => {
   it.each(['wasm', 'timers', 'engine'])('%s', async (name) => {
     expect(await fixturePasses('fork-in-flight.cjs', { args: [name], execArgv })).toBe(done);
