@@ -54,6 +54,7 @@
         "native/runtime/import_table.cc",
         "native/runtime/libc_threads.cc",
         "native/runtime/loop_fds.cc",
+        "native/runtime/loop_replacement.cc",
         "native/runtime/loop_rings.cc",
         "native/runtime/park_position.cc",
         "native/runtime/park_signal.cc",
@@ -64,7 +65,8 @@
         "native/runtime/shared_mappings.cc",
         "native/runtime/stdio_guard.cc",
         "native/runtime/task_limits.cc",
-        "native/runtime/thread_roles.cc"
+        "native/runtime/thread_roles.cc",
+        "native/runtime/worker_waits.cc"
       ],
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
       "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED"],

@@ -17,6 +17,10 @@ import type { NativeFork } from './native-fork';
 /** The loops that a Node process has without any Worker: the main one, the delayed tasks', the tracing agent's. */
 const ordinaryLoops = 3;
 
+/** Node's own, whatever a program makes of its Workers' method. */
+// eslint-disable-next-line @typescript-eslint/unbound-method -- called with the receiver below
+const { terminate } = Worker.prototype;
+
 /** Weak: a Worker that ended may be collected. */
 let known: WeakRef<Worker>[] = [];
 
@@ -41,13 +45,15 @@ function liveWorkers(): Worker[] {
  * becomes of them now is the parent's to hear: here each emits 'exit', as after `terminate()`, and nothing else.
  */
 export function endWorkers(): void {
-  for (const worker of liveWorkers()) {
+  const workers = liveWorkers();
+  // All of them first: what follows calls methods that the program may have replaced.
+  for (const worker of workers) void terminate.call(worker);
+  for (const worker of workers) {
     for (const event of ['online', 'message', 'messageerror', 'error']) worker.removeAllListeners(event);
     // Interrupted in the middle of its work, it may fail before it notices that it has been terminated.
     worker.on('error', () => undefined);
     worker.stdout.unpipe();
     worker.stderr.unpipe();
-    void worker.terminate();
   }
 }
 

@@ -58,12 +58,14 @@ function isExiting(): boolean {
 /** What is left to be done in JavaScript before the child's own code goes on. */
 function enterChild({ self, workers }: NativeForkOutcome): void {
   const native = nativeBinding();
-  Object.defineProperty(process, 'pid', { value: self, writable: false, enumerable: true, configurable: true });
-  bracketRawMode(native);
-  if (workers === 0) return;
-  // They are held until they have been told: none runs a line of its own code here.
-  endWorkers();
-  native.releaseWorkers();
+  try {
+    // They are held until they have been told: none runs a line of its own code here.
+    if (workers !== 0) endWorkers();
+  } finally {
+    native.releaseWorkers();
+    Object.defineProperty(process, 'pid', { value: self, writable: false, enumerable: true, configurable: true });
+    bracketRawMode(native);
+  }
 }
 
 let bracketed = false;

@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 
 namespace atfork::child {
 namespace {
@@ -119,6 +120,12 @@ constexpr struct sock_filter kFixedRules[] = {
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, F_GETFL, 0, 1),
     ALLOW,
     ANSWER(ECANCELED),
+    // uv__wait_children knows of no other error. A wait that blocks is answered by runtime/worker_waits.
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_wait4, 0, 4),
+    LOAD(Argument(2)),
+    BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, WNOHANG, 0, 1),
+    ANSWER(ECHILD),
+    ANSWER(ECANCELED),
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_write, 2, 0),
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_read, 1, 0),
     ANSWER(ECANCELED),
@@ -127,7 +134,10 @@ constexpr struct sock_filter kFixedRules[] = {
 constexpr int kFixedCount = sizeof kFixedRules / sizeof kFixedRules[0];
 
 // Process-wide, written once per child by the forking thread, read-only to the threads that Confine() themselves.
-struct sock_filter filter[kFixedCount + 2 * kMaxConfinedFds + 1];
+constexpr int kPerRange = 3;
+constexpr int kLastCount = 4;
+static_assert(kFixedCount + kPerRange * kMaxConfinedRanges + kLastCount <= BPF_MAXINSNS, "the kernel takes no more");
+struct sock_filter filter[kFixedCount + kPerRange * kMaxConfinedRanges + kLastCount];
 int filter_count = 0;
 
 }  // namespace
@@ -137,14 +147,20 @@ bool CanConfine() {
   return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, nullptr, 0, 0) == -1 && errno == EFAULT;
 }
 
-bool SetConfinedFds(const int* fds, int count) {
-  if (count > kMaxConfinedFds) return false;
+bool SetConfinedFds(const FdRange* ranges, int count) {
+  if (count > kMaxConfinedRanges) return false;
   int at = 0;
   for (const struct sock_filter& rule : kFixedRules) filter[at++] = rule;
   for (int i = 0; i < count; ++i) {
-    filter[at++] = BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, static_cast<uint32_t>(fds[i]), 0, 1);
+    filter[at++] = BPF_JUMP(BPF_JMP | BPF_JGE | BPF_K, static_cast<uint32_t>(ranges[i].first), 0, 2);
+    filter[at++] = BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, static_cast<uint32_t>(ranges[i].last), 1, 0);
     filter[at++] = ALLOW;
   }
+  // libuv aborts when it cannot read what an event has announced, or how a program's start went (uv_spawn). The end of
+  // the file it takes everywhere.
+  filter[at++] = LOAD(offsetof(struct seccomp_data, nr));
+  filter[at++] = BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_read, 0, 1);
+  filter[at++] = ANSWER(0);
   filter[at++] = ANSWER(ECANCELED);
   filter_count = at;
   return true;

@@ -3,7 +3,8 @@
 // CHILD ZONE. A JavaScript Worker of the parent is brought back in the child only to give up what it holds and to end.
 // It may have been parked one instruction before a write(2): what a Worker does must not happen twice. So its thread
 // gets a seccomp(2) filter of its own before it runs: what a thread needs in order to end is allowed, everything else
-// answers ECANCELED. The filter is per thread and dies with it; the rest of the process does not have it.
+// answers ECANCELED, but for what libuv would abort on: reading is at the end of the file, and there is no child to
+// wait for. The filter is per thread and dies with it; the rest of the process does not have it.
 #ifndef ATFORK_CHILD_CONFINE_H_
 #define ATFORK_CHILD_CONFINE_H_
 
@@ -12,12 +13,18 @@ namespace atfork::child {
 // Whether this kernel can filter system calls. Parent, at load.
 bool CanConfine();
 
-// The most descriptors that confined threads may read and write.
-constexpr int kMaxConfinedFds = 1024;
+// Descriptors `first` to `last`.
+struct FdRange {
+  int first;
+  int last;
+};
 
-// Sets which descriptors confined threads may still read and write: the wake-up eventfds of the event loops and
-// libuv's signal lock pipe. In the child, on the forking thread, before the first Confine. False: too many.
-bool SetConfinedFds(const int* fds, int count);
+// The most ranges that one filter holds: the kernel takes 4096 instructions.
+constexpr int kMaxConfinedRanges = 1300;
+
+// Sets which descriptors confined threads may read from and write to: what belongs to this process alone, such as the
+// wake-ups of its event loops. In the child, on the forking thread, before the first Confine. False: too many.
+bool SetConfinedFds(const FdRange* ranges, int count);
 
 // Confines the calling thread until it ends. Sets no_new_privs on it (per thread, needed without CAP_SYS_ADMIN).
 // 0, or an errno.

@@ -4,6 +4,7 @@
 // Rests on: proc(5): /proc/self/task/TID/stat (state), /proc/self/task/TID/syscall (number, arguments).
 #include "child/hold.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <string.h>
@@ -17,6 +18,8 @@ namespace {
 constexpr long kLookIntervalNs = 1000000;  // 1 ms
 // So many looks in a row at a sleeping forking thread: it is stuck, not pausing.
 constexpr int kStuckLooks = 20;
+// So many looks at an outer Worker that is free and does not wait for its own: it may be stuck on one of them.
+constexpr int kJoinLooks = 20;
 
 long ReadFile(const char* path, char* buffer, size_t capacity) {
   const int fd = static_cast<int>(syscall(SYS_openat, AT_FDCWD, path, O_RDONLY | O_CLOEXEC));
@@ -56,7 +59,7 @@ bool ForkerSleeps() {
   for (long i = length - 2; i > 0; --i) {
     if (text[i] == ')') return text[i + 2] == 'S';  // the state follows the last parenthesis
   }
-  return false;
+  return true;  // cannot be told: rather let it run than hang
 }
 
 uintptr_t Hexadecimal(const char* text) {
@@ -93,7 +96,12 @@ bool IsJoined(const RestartRecord* record) {
       const auto* entry = reinterpret_cast<const Entry*>(entries + at);
       at += entry->length;
       TaskPath(path, entry->name, "/syscall");
-      if (ReadFile(path, text, sizeof text) <= 0) continue;
+      const long got = ReadFile(path, text, sizeof text);
+      if (got <= 0) {
+        // After setuid(2) the process's own files there may be root's. But a thread that has ended joins nobody.
+        joined = got < 0 && (errno == EACCES || errno == EPERM);
+        continue;
+      }
       const size_t digits = strlen(futex_number);
       joined = memcmp(text, futex_number, digits) == 0 && text[digits] == ' ' &&
                Hexadecimal(text + digits + 3) == reinterpret_cast<uintptr_t>(record->cleared_tid);
@@ -103,20 +111,23 @@ bool IsJoined(const RestartRecord* record) {
   return joined;
 }
 
+// Until Release, or the next look.
+void Pause(RestartRecord* record) {
+  const struct timespec interval = {0, kLookIntervalNs};
+  const uint32_t seen = __atomic_load_n(&record->go, __ATOMIC_ACQUIRE);
+  syscall(SYS_futex, &record->go, FUTEX_WAIT_PRIVATE, seen, &interval, nullptr, 0);
+}
+
 }  // namespace
 
 void Hold(RestartRecord* record) {
   int sleeping = 0;
-  const struct timespec interval = {0, kLookIntervalNs};
-  while (__atomic_load_n(&record->go, __ATOMIC_ACQUIRE) == 0) {
-    syscall(SYS_futex, &record->go, FUTEX_WAIT_PRIVATE, 0, &interval, nullptr, 0);
-    if (record->until_joined) {
-      if (IsJoined(record)) return;
-    } else {
-      sleeping = ForkerSleeps() ? sleeping + 1 : 0;
-      if (sleeping >= kStuckLooks) return;
-    }
+  while (__atomic_load_n(&record->go, __ATOMIC_ACQUIRE) == 0 && sleeping < kStuckLooks) {
+    Pause(record);
+    sleeping = ForkerSleeps() ? sleeping + 1 : 0;
   }
+  if (!record->until_joined) return;
+  for (int looks = 0; looks < kJoinLooks && !IsJoined(record); ++looks) Pause(record);
 }
 
 void Release(RestartRecord* record) {

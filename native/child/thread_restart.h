@@ -25,11 +25,11 @@ struct RestartRecord {
   size_t robust_length;
   void* rseq_area;  // rseq(2), null when none is registered
   uint32_t rseq_length;
-  char name[16];  // PR_SET_NAME
-  bool confined;  // only harmless system calls from here on (see confine.h)
-  bool held;      // do not run before Release (see hold.h)
-  bool until_joined;
-  uint32_t go;  // futex: 0 while held
+  char name[16];      // PR_SET_NAME
+  bool confined;      // only harmless system calls from here on (see confine.h)
+  bool held;          // do not run before Release (see hold.h)
+  bool until_joined;  // a Worker's own Worker (see hold.h)
+  uint32_t go;        // futex: 0 while held
   char* stack_top;
   pid_t real_tid;  // the forking thread: the kernel's id of the new thread; struct pthread keeps the old one
 };

@@ -21,6 +21,7 @@
 #include "runtime/event_loop.h"
 #include "runtime/heap_mappings.h"
 #include "runtime/loop_fds.h"
+#include "runtime/loop_replacement.h"
 #include "runtime/pool_rest.h"
 #include "runtime/quiesce.h"
 #include "runtime/runtime_threads.h"
@@ -28,6 +29,7 @@
 #include "runtime/stdio_guard.h"
 #include "runtime/task_limits.h"
 #include "runtime/thread_roles.h"
+#include "runtime/worker_waits.h"
 
 namespace atfork::runtime {
 namespace {
@@ -100,22 +102,17 @@ class Stopwatch {
   _exit(child::kChildFailure);
 }
 
-// Which descriptors the confined threads may still use.
-void AllowConfined(uv_loop_t* loop, const PipeEnds& pipe_before, const PipeEnds& signal_lock) {
-  int fds[child::kMaxConfinedFds];
-  int count = 0;
-  for (const int fd : LoopEventFds()) {
-    if (count < child::kMaxConfinedFds - 3) fds[count++] = fd;
-  }
-  fds[count++] = loop->async_io_watcher.fd;
-  if (signal_lock.read_end != pipe_before.read_end || signal_lock.write_end != pipe_before.write_end) {
-    fds[count++] = signal_lock.read_end;
-    fds[count++] = signal_lock.write_end;
-  }
-  child::SetConfinedFds(fds, count);
+// What the watchers note is whole in the child.
+void LockWatchers() {
+  LockLoopFds();
+  LockThreadRoles();
+}
+void UnlockWatchers() {
+  UnlockThreadRoles();
+  UnlockLoopFds();
 }
 
-void RestoreThreads(uv_loop_t* loop, const ParkedCounts& counts, const PipeEnds& pipe_before) {
+void RestoreThreads(uv_loop_t* loop, const ParkedCounts& counts) {
   if (!RestoreRuntimeThreads()) AbandonChild("a thread was started on the stack of another", 0);
   RestoreHeapMappings();
   // Read now: uv_loop_fork makes pipes too.
@@ -128,7 +125,11 @@ void RestoreThreads(uv_loop_t* loop, const ParkedCounts& counts, const PipeEnds&
     error = CopySharedMappings();
     if (error != 0) AbandonChild("shared mappings", error);
   }
-  if (counts.workers + counts.pool != 0) AllowConfined(loop, pipe_before, signal_lock);
+  if (counts.workers + counts.pool != 0 && !ConfineToLoopFds({loop->async_io_watcher.fd, loop->signal_pipefd[1],
+                                                              signal_lock.read_end, signal_lock.write_end})) {
+    AbandonChild("confinement", 0);
+  }
+  UnlockWatchers();
   ReleasePool();
   error = RestartRuntimeThreads();
   if (error != 0) AbandonChild("clone", error);
@@ -157,18 +158,20 @@ void CompleteChild(uv_loop_t* loop, const ParkedCounts& counts) {
 Status Provide(uv_loop_t* loop, const ParkedCounts& counts, const ForkOptions& options) {
   Status noted = LearnHeapMappings();
   if (noted && counts.workers != 0) noted = NoteSharedMappings(options.copy_shared_mappings);
-  if (noted) noted = SnapshotLoopFds(uv_backend_fd(loop), loop->async_io_watcher.fd);
+  const bool confines = counts.workers + counts.pool != 0;
+  if (noted) noted = SnapshotLoopFds(uv_backend_fd(loop), loop->async_io_watcher.fd, confines);
   if (noted && MayReachTaskLimit(counts.all + 1 + PoolSize())) noted = ExpectCompletion();
   return noted;
 }
 
 Result<ForkOutcome> ForkParked(uv_loop_t* loop, const ParkedCounts& counts, const ForkOptions& options) {
+  LockWatchers();
   Status provided = Provide(loop, counts, options);
   if (!provided) {
+    UnlockWatchers();
     Unquiesce();
     return provided.error();
   }
-  const PipeEnds pipe_before = LastPipe();
   Stopwatch stopwatch;
   pid_t pid;
   int fork_errno;
@@ -182,9 +185,10 @@ Result<ForkOutcome> ForkParked(uv_loop_t* loop, const ParkedCounts& counts, cons
     broken = ParkWasBroken();
     if (pid == 0) {
       if (broken) _exit(child::kChildFailure);
-      RestoreThreads(loop, counts, pipe_before);
+      RestoreThreads(loop, counts);
     } else {
       RestoreHeapMappings();
+      UnlockWatchers();
       Unquiesce();
     }
   }
@@ -241,6 +245,7 @@ Status LoadFork() {
   if (loaded) loaded = WatchPool();
   if (loaded) loaded = WatchStdio();
   if (loaded) loaded = WatchCredentials();
+  if (loaded) loaded = WatchWaits();
   if (loaded && !child::CanConfine()) {
     loaded = Error::Refused("ERR_ATFORK_UNSUPPORTED", "load", "seccomp(2) filters are not there");
   }

@@ -1,17 +1,8 @@
-// loop_fds.h - gives the event loops of other threads descriptors of their own in the child.
+// loop_fds.h - which descriptors are event loops' own.
 //
-// An epoll set, an eventfd and a pipe are shared over fork(2) (and an io_uring; see loop_rings.h): a loop that goes on
-// in the child on the inherited ones would take the parent's wake-ups, read its sockets and remove its registrations.
-// So before those threads run again in the child, each such descriptor is replaced by a new one under the same number:
-//   epoll sets  a new set with the same registrations;
-//   eventfds    a new eventfd with the same count (a wake-up that was under way is kept);
-//   pipes       both ends of libuv's signal pipes, new;
-//   the rest    (sockets, files, inotify) a descriptor that never becomes ready: what belongs to a thread that ends in
-//               the child belongs to the parent.
-// The main thread's loop is not touched here: uv_loop_fork(3) renews it.
-//
-// libuv keeps these numbers to itself, so they are learned from the runtime's own calls (epoll_create1, eventfd, pipe2)
-// through its import slots, and from /proc/self/fd for what is older than this addon.
+// libuv keeps the numbers of its epoll sets, eventfds and signal pipes to itself, so they are learned from the
+// runtime's own calls (epoll_create1, eventfd, pipe2) through its import slots, and from /proc/self/fd for what is
+// older than this addon. What a fork makes of them: loop_replacement.h.
 #ifndef ATFORK_RUNTIME_LOOP_FDS_H_
 #define ATFORK_RUNTIME_LOOP_FDS_H_
 
@@ -22,6 +13,22 @@
 #include "posix/result.h"
 
 namespace atfork::runtime {
+
+struct EpollSet {
+  int fd;
+  pthread_t maker;  // 0: older than this addon
+};
+
+struct PipeEnds {
+  int read_end;
+  int write_end;
+};
+
+struct KnownLoopFds {
+  std::vector<EpollSet> epoll_sets;  // oldest first
+  std::vector<int> event_fds;
+  std::vector<PipeEnds> pipes;  // of every thread
+};
 
 // Learns what exists and begins to watch. Main thread, once, at load.
 Status WatchLoopFds();
@@ -34,22 +41,28 @@ int EventLoops();
 // parked.
 bool IsInnerLoop(int epoll_fd, pthread_t thread);
 
-// Parent, forking thread, every other thread of the runtime parked: reads what is registered where. The forking
-// thread's own set and wake-up stay out.
-Status SnapshotLoopFds(int own_epoll_fd, int own_event_fd);
+// Forking thread: nobody else makes a loop from here on, until both the parent and the child have unlocked.
+void LockLoopFds();
+void UnlockLoopFds();
 
-// Child, forking thread, before any other thread runs: replaces what the snapshot holds. Returns 0 or an errno.
-int ReplaceLoopFds();
+// Forking thread, locked: what there is now. What was closed since, or is somebody else's by now, is forgotten.
+const KnownLoopFds& PruneLoopFds();
+// Of its pipes, those that were made by others than the main thread.
+const std::vector<PipeEnds>& PipesOfOthers();
 
-// The eventfds of the snapshot: what a thread that ends may still write to.
-const std::vector<int>& LoopEventFds();
-
-// The pipe that the runtime made last (libuv makes its signal lock pipe anew in its own fork handler).
-struct PipeEnds {
-  int read_end;
-  int write_end;
-};
+// The pipe that the runtime has made last since LockLoopFds, or {-1, -1} (libuv makes its signal lock pipe anew in its
+// own fork handler).
 PipeEnds LastPipe();
+
+// Child: loops that are made from here on get eventfds and pipes of this number or a higher one.
+void KeepNewLoopFdsFrom(int fd);
+
+// All that are open, but for the one that reads the list. Allocates.
+Result<std::vector<int>> ListOpenFds();
+
+// What proc(5) says `fd` is: "anon_inode:[eventfd]".
+bool FdLinkIs(int fd, const char* expected);
+inline constexpr char kEventFdLink[] = "anon_inode:[eventfd]";
 
 }  // namespace atfork::runtime
 

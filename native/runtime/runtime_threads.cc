@@ -132,7 +132,7 @@ int RestartRuntimeThreads() {
 
 void ReleaseHeldWorkers() {
   for (ParkedThread* thread : Participants()) {
-    if (thread->role == ThreadRole::kJsWorker && !thread->restart.until_joined) child::Release(&thread->restart);
+    if (thread->role == ThreadRole::kJsWorker) child::Release(&thread->restart);
   }
   ForgetEverybody();
 }

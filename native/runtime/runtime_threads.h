@@ -38,7 +38,7 @@ bool ParkWasBroken();
 [[nodiscard]] bool RestoreRuntimeThreads();
 // Child: starts them again. JavaScript Workers stay held. 0, or the errno of the first that could not be started.
 int RestartRuntimeThreads();
-// Child: lets the Workers that the main thread started go, to end.
+// Child: lets the Workers that the main thread started go, to end. The others follow, see hold.h.
 void ReleaseHeldWorkers();
 
 // Whether this process has threads that were brought back: libc cannot signal those.

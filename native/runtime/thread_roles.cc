@@ -1,8 +1,6 @@
 // thread_roles.cc - see thread_roles.h.
 // Runs in:  the watcher on whichever thread starts one; the rest on the main thread but for Learn*FromThisThread.
-// Locks:    `state.lock`, for a few instructions, around what the watcher shares with the main thread. A thread inside
-// the
-//           watcher is never parked, so it is free in a child.
+// Locks:    `state.lock`, for a few instructions, around what the watcher shares with the main thread; over a fork.
 #include "runtime/thread_roles.h"
 
 #include <pthread.h>
@@ -12,6 +10,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "posix/fork_lock.h"
 #include "runtime/glibc_layout.h"
 #include "runtime/import_table.h"
 
@@ -24,7 +23,7 @@ struct State {
   ModuleSpan runtime;
   int (*pthread_create)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*) = ::pthread_create;
 
-  pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+  ForkLock lock;
   uintptr_t pool_routine = 0;
   uintptr_t last_start_by_main = 0;
   uintptr_t last_descriptor_by_main = 0;
@@ -35,14 +34,6 @@ struct State {
 };
 State state;
 
-class Locked {
- public:
-  Locked() { pthread_mutex_lock(&state.lock); }
-  ~Locked() { pthread_mutex_unlock(&state.lock); }
-  Locked(const Locked&) = delete;
-  Locked& operator=(const Locked&) = delete;
-};
-
 bool Contains(const std::vector<uintptr_t>& values, uintptr_t value) {
   return std::find(values.begin(), values.end(), value) != values.end();
 }
@@ -52,7 +43,8 @@ int WatchedPthreadCreate(pthread_t* thread, const pthread_attr_t* attributes, vo
   if (result != 0) return result;
   const auto routine = reinterpret_cast<uintptr_t>(start);
   const auto descriptor = static_cast<uintptr_t>(*thread);  // in glibc a pthread_t is the address of the struct
-  const Locked locked;
+  const ForkLock::Guard guard(&state.lock);
+  if (!guard.entered()) return result;
   for (auto* list : {&state.nested_workers, &state.node_s_workers}) {
     list->erase(std::remove(list->begin(), list->end(), descriptor), list->end());
   }
@@ -86,14 +78,18 @@ Status WatchThreadStarts() {
                        reinterpret_cast<void**>(&state.pthread_create));
 }
 
+void LockThreadRoles() { state.lock.LockForFork(); }
+
+void UnlockThreadRoles() { state.lock.UnlockAfterFork(); }
+
 void LearnWorkerRoutineFromThisThread() {
   const uintptr_t routine = OwnRoutine();
-  const Locked locked;
+  const ForkLock::Guard guard(&state.lock);
   AddWorkerRoutine(routine);
 }
 
 void LearnWorkerRoutineFromLastStart(bool node_s) {
-  const Locked locked;
+  const ForkLock::Guard guard(&state.lock);
   AddWorkerRoutine(state.last_start_by_main);
   if (node_s) state.node_s_workers.push_back(state.last_descriptor_by_main);
 }
@@ -113,33 +109,33 @@ bool KeepEarliestWorker() {
       },
       &earliest);
   if (!visited || earliest == 0) return false;
-  const Locked locked;
+  const ForkLock::Guard guard(&state.lock);
   state.node_s_workers.push_back(earliest);
   return true;
 }
 
 void LearnPoolRoutineFromThisThread() {
   const uintptr_t routine = OwnRoutine();
-  const Locked locked;
+  const ForkLock::Guard guard(&state.lock);
   state.pool_routine = routine;
 }
 
 bool KnowsPoolRoutine() {
-  const Locked locked;
+  const ForkLock::Guard guard(&state.lock);
   return state.pool_routine != 0;
 }
 
 bool IsRuntimeRoutine(uintptr_t routine) { return state.runtime.Contains(routine); }
 
 ThreadRole RoleOf(uintptr_t routine, uintptr_t descriptor) {
-  const Locked locked;
+  const ForkLock::Guard guard(&state.lock);
   if (routine == state.pool_routine) return ThreadRole::kPoolThread;
   const bool worker = Contains(state.worker_routines, routine) && !Contains(state.node_s_workers, descriptor);
   return worker ? ThreadRole::kJsWorker : ThreadRole::kRuntime;
 }
 
 bool IsNestedWorker(uintptr_t descriptor) {
-  const Locked locked;
+  const ForkLock::Guard guard(&state.lock);
   return Contains(state.nested_workers, descriptor);
 }
 

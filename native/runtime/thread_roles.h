@@ -16,6 +16,10 @@ namespace atfork::runtime {
 // Begins to watch which threads the runtime starts. Main thread, once, at load.
 Status WatchThreadStarts();
 
+// Forking thread: what is known stays as it is from here on, until both the parent and the child have unlocked.
+void LockThreadRoles();
+void UnlockThreadRoles();
+
 // A JavaScript Worker's routine: learned on such a thread, or just after the main thread has started one. Node's own
 // Worker (the thread of module.register's hooks, which the main thread cannot import without) is no Worker in this
 // sense: `node_s` makes the one just started a thread of the runtime like any other.

@@ -1,0 +1,66 @@
+// fork_lock.h - a mutex that the forking thread holds over a fork, so that what it guards is whole in the child.
+//
+// While it is held so, the forking thread passes through it, at-fork handlers of others included. In the child of a
+// fork that is not ours (child_process.spawn's, until it executes its program) a thread that is not there may hold it:
+// there nobody enters.
+//
+// Runs in:  any thread, but for LockForFork and UnlockAfterFork. Not async-signal-safe.
+// Calls:    pthread_mutex_lock(3), getpid(2), pthread_self(3). Allocates: no.
+#ifndef ATFORK_POSIX_FORK_LOCK_H_
+#define ATFORK_POSIX_FORK_LOCK_H_
+
+#include <pthread.h>
+#include <unistd.h>
+
+#include <atomic>
+
+namespace atfork {
+
+class ForkLock {
+ public:
+  // Holds the lock for as long as it lives, if it has entered.
+  class Guard {
+   public:
+    explicit Guard(ForkLock* lock) : lock_(lock) {
+      passes_ = pthread_equal(lock->forker_.load(std::memory_order_relaxed), pthread_self()) != 0;
+      locked_ = !passes_ && lock->process_.load(std::memory_order_relaxed) == getpid();
+      if (locked_) pthread_mutex_lock(&lock_->mutex_);
+    }
+    ~Guard() {
+      if (locked_) pthread_mutex_unlock(&lock_->mutex_);
+    }
+    Guard(const Guard&) = delete;
+    Guard& operator=(const Guard&) = delete;
+    bool entered() const { return passes_ || locked_; }
+
+   private:
+    ForkLock* const lock_;
+    bool passes_;
+    bool locked_;
+  };
+
+  ForkLock() = default;
+  ForkLock(const ForkLock&) = delete;
+  ForkLock& operator=(const ForkLock&) = delete;
+
+  // Parent, forking thread.
+  void LockForFork() {
+    pthread_mutex_lock(&mutex_);
+    forker_.store(pthread_self(), std::memory_order_relaxed);
+  }
+  // The same thread, in the parent and in the child.
+  void UnlockAfterFork() {
+    process_.store(getpid(), std::memory_order_relaxed);
+    forker_.store(0, std::memory_order_relaxed);
+    pthread_mutex_unlock(&mutex_);
+  }
+
+ private:
+  pthread_mutex_t mutex_ = PTHREAD_MUTEX_INITIALIZER;
+  std::atomic<pthread_t> forker_{0};  // while it forks; 0 is nobody's
+  std::atomic<pid_t> process_{getpid()};
+};
+
+}  // namespace atfork
+
+#endif  // ATFORK_POSIX_FORK_LOCK_H_

@@ -1,0 +1,274 @@
+// loop_replacement.cc - see loop_replacement.h.
+// Runs in:  SnapshotLoopFds in the parent; the rest in the child, its only thread.
+// Calls:    epoll_create1(2), epoll_ctl(2), eventfd(2), pipe2(2), dup3(2), open(2), lseek(2); proc(5) fd, fdinfo.
+//           What is called here is libc's, not the watched import.
+#include "runtime/loop_replacement.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cinttypes>
+#include <climits>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "child/confine.h"
+#include "posix/fd.h"
+#include "posix/range_set.h"
+#include "runtime/loop_fds.h"
+#include "runtime/loop_rings.h"
+
+namespace atfork::runtime {
+namespace {
+
+// What one descriptor becomes in the child.
+struct Replacement {
+  enum Kind { kEventFd, kPipe, kOwnFile, kDead } kind;
+  int fd;
+  int write_end;     // kPipe
+  uint64_t count;    // kEventFd; kOwnFile: the offset
+  int status_flags;  // kEventFd: EFD_NONBLOCK | EFD_SEMAPHORE
+};
+struct Registration {
+  int epoll_fd;
+  int fd;
+  struct epoll_event event;
+};
+
+// Forking thread only; filled in the parent, used up in the child.
+struct Snapshot {
+  std::vector<int> epoll_fds;
+  std::vector<Registration> registrations;
+  std::vector<Replacement> replacements;
+  std::vector<bool> replaced;  // by number
+  RangeSet confined;           // what confined threads may use
+  int first_new = 0;           // no descriptor of the parent has this number or a higher one
+};
+Snapshot snapshot;
+
+// ConfineToLoopFds adds some.
+constexpr size_t kMostRanges = child::kMaxConfinedRanges - 32;
+
+std::string FdInfoPath(int fd) { return "/proc/self/fdinfo/" + std::to_string(fd); }
+
+Status ReadFdInfo(int fd, std::vector<char>* buffer) {
+  const std::string path = FdInfoPath(fd);
+  const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  ssize_t got = file ? 0 : -1;
+  size_t length = 0;
+  buffer->resize(4096);
+  while (file) {
+    if (buffer->size() - length < 2) buffer->resize(buffer->size() * 2);
+    got = read(file.get(), buffer->data() + length, buffer->size() - length - 1);
+    if (got <= 0) break;
+    length += static_cast<size_t>(got);
+  }
+  if (got < 0) return Error{errno, file ? "read" : "open", "fork", nullptr, path + ", of another thread's event loop"};
+  (*buffer)[length] = '\0';
+  return Unit{};
+}
+
+bool IsReplaced(int fd) {
+  const auto number = static_cast<size_t>(fd);
+  return number < snapshot.replaced.size() && snapshot.replaced[number];
+}
+
+void Confine(int fd) { snapshot.confined.Add(static_cast<uintptr_t>(fd), static_cast<uintptr_t>(fd) + 1); }
+
+void Add(const Replacement& replacement) {
+  const auto number = static_cast<size_t>(replacement.fd);
+  if (number >= snapshot.replaced.size()) snapshot.replaced.resize(std::max(number + 1, 2 * snapshot.replaced.size()));
+  snapshot.replaced[number] = true;
+  snapshot.replacements.push_back(replacement);
+}
+
+Status AddEventFd(int fd, std::vector<char>* buffer) {
+  Status read = ReadFdInfo(fd, buffer);
+  if (!read) return read;
+  const char* count = std::strstr(buffer->data(), "eventfd-count:");
+  if (count == nullptr) {
+    return Error::Refused("ERR_ATFORK_UNSUPPORTED", "fork", FdInfoPath(fd) + " does not tell an eventfd's count");
+  }
+  int flags = (fcntl(fd, F_GETFL) & O_NONBLOCK) != 0 ? EFD_NONBLOCK : 0;
+  if (std::strstr(buffer->data(), "eventfd-semaphore: 1") != nullptr) flags |= EFD_SEMAPHORE;
+  Add({Replacement::kEventFd, fd, -1, std::strtoull(count + sizeof "eventfd-count:" - 1, nullptr, 16), flags});
+  Confine(fd);
+  return Unit{};
+}
+
+// proc(5): "tfd: 17 events: 19 data: 11", numbers in hexadecimal but the first.
+void ReadRegistrations(int epoll_fd, const char* text) {
+  for (const char* line = std::strstr(text, "tfd:"); line != nullptr; line = std::strstr(line + 4, "tfd:")) {
+    Registration registration = {epoll_fd, 0, {}};
+    uint32_t events = 0;
+    uint64_t data = 0;
+    if (std::sscanf(line, "tfd: %d events: %" SCNx32 " data: %" SCNx64, &registration.fd, &events, &data) != 3)
+      continue;
+    registration.event.events = events;
+    registration.event.data.u64 = data;
+    snapshot.registrations.push_back(registration);
+  }
+}
+
+// Reading of it fails only at its end, or when nothing has come: libuv aborts on anything else.
+Status AddRegistered(int fd, const std::vector<PipeEnds>& pipes_by_reader, std::vector<char>* buffer) {
+  if (IsReplaced(fd)) return Unit{};
+  if (FdLinkIs(fd, kEventFdLink)) return AddEventFd(fd, buffer);
+  const auto pipe = std::lower_bound(pipes_by_reader.begin(), pipes_by_reader.end(), fd,
+                                     [](const PipeEnds& candidate, int number) { return candidate.read_end < number; });
+  if (pipe != pipes_by_reader.end() && pipe->read_end == fd) {
+    Add({Replacement::kPipe, fd, pipe->write_end, 0, 0});
+    Confine(pipe->write_end);
+  } else {
+    Add({Replacement::kDead, fd, -1, 0, 0});
+  }
+  Confine(fd);
+  return Unit{};
+}
+
+// libuv aborts when it cannot read a file of the kernel's that it has opened (uv_cpu_info). A Worker may do so, at the
+// place where the parent's own stands: it gets the file opened anew.
+Status AddKernelFiles() {
+  Result<std::vector<int>> fds = ListOpenFds();
+  if (!fds) return fds.error();
+  for (const int fd : fds.value()) {
+    snapshot.first_new = std::max(snapshot.first_new, fd + 1);
+    struct statfs system;
+    struct stat status;
+    if (IsReplaced(fd) || fstatfs(fd, &system) != 0) continue;
+    if (system.f_type != PROC_SUPER_MAGIC && system.f_type != SYSFS_MAGIC) continue;
+    if ((fcntl(fd, F_GETFL) & O_ACCMODE) != O_RDONLY || fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) continue;
+    const off_t offset = lseek(fd, 0, SEEK_CUR);
+    if (offset < 0) continue;
+    Add({Replacement::kOwnFile, fd, -1, static_cast<uint64_t>(offset), 0});
+    Confine(fd);
+  }
+  return Unit{};
+}
+
+int MoveTo(int from, int to) {
+  if (from < 0) return errno;
+  if (from == to) return 0;
+  const int result = dup3(from, to, O_CLOEXEC) < 0 ? errno : 0;
+  close(from);
+  return result;
+}
+
+// One that cannot be opened again stays the parent's, and out of reach for confined threads.
+int ReopenFile(int fd, off_t offset) {
+  char path[64];
+  std::snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+  const int file = open(path, O_RDONLY | O_CLOEXEC);
+  if (file < 0 || lseek(file, offset, SEEK_SET) != offset) {
+    if (file >= 0) close(file);
+    snapshot.confined.Remove(static_cast<uintptr_t>(fd), static_cast<uintptr_t>(fd) + 1);
+    return 0;
+  }
+  return MoveTo(file, fd);
+}
+
+int Replace(const Replacement& replacement, int dead) {
+  switch (replacement.kind) {
+    case Replacement::kEventFd: {
+      const int fd = eventfd(static_cast<unsigned>(replacement.count), replacement.status_flags | EFD_CLOEXEC);
+      return MoveTo(fd, replacement.fd);
+    }
+    case Replacement::kPipe: {
+      int ends[2];
+      if (pipe2(ends, O_NONBLOCK | O_CLOEXEC) != 0) return errno;
+      const int first = MoveTo(ends[0], replacement.fd);
+      const int second = MoveTo(ends[1], replacement.write_end);
+      return first != 0 ? first : second;
+    }
+    case Replacement::kOwnFile:
+      return ReopenFile(replacement.fd, static_cast<off_t>(replacement.count));
+    case Replacement::kDead:
+      return dup3(dead, replacement.fd, O_CLOEXEC) < 0 ? errno : 0;
+  }
+  return 0;
+}
+
+}  // namespace
+
+Status SnapshotLoopFds(int own_epoll_fd, int own_event_fd, bool workers) {
+  snapshot = Snapshot();
+  const KnownLoopFds& known = PruneLoopFds();
+  std::vector<char> buffer;
+  for (const EpollSet& set : known.epoll_sets) {
+    if (set.fd == own_epoll_fd) continue;
+    Status read = ReadFdInfo(set.fd, &buffer);
+    if (!read) return read;
+    snapshot.epoll_fds.push_back(set.fd);
+    ReadRegistrations(set.fd, buffer.data());
+  }
+  std::vector<PipeEnds> pipes = known.pipes;
+  std::sort(pipes.begin(), pipes.end(), [](const PipeEnds& a, const PipeEnds& b) { return a.read_end < b.read_end; });
+  for (const Registration& registration : snapshot.registrations) {
+    Status added = AddRegistered(registration.fd, pipes, &buffer);
+    if (!added) return added;
+  }
+  // A loop that has not run yet has registered nothing.
+  for (const int fd : known.event_fds) {
+    if (fd == own_event_fd || IsReplaced(fd)) continue;
+    Status added = AddEventFd(fd, &buffer);
+    if (!added) return added;
+  }
+  for (const PipeEnds& pipe : PipesOfOthers()) {
+    if (IsReplaced(pipe.read_end)) continue;
+    Add({Replacement::kPipe, pipe.read_end, pipe.write_end, 0, 0});
+    // Not its reading end: uv_spawn reads from such a pipe, until its end.
+    Confine(pipe.write_end);
+  }
+  if (!workers) return Unit{};
+  Status added = AddKernelFiles();
+  if (!added) return added;
+  if (snapshot.confined.ranges().size() <= kMostRanges) return Unit{};
+  return Error{EMFILE, "", "fork", nullptr, "the descriptors of other threads' event loops lie too far apart"};
+}
+
+int ReplaceLoopFds() {
+  // A read end whose write end stays open and silent: never readable, never writable.
+  int silent[2];
+  if (pipe2(silent, O_NONBLOCK | O_CLOEXEC) != 0) return errno;
+  int failure = PrivatizeLoopRings();
+  for (const Replacement& replacement : snapshot.replacements) {
+    const int error = Replace(replacement, silent[0]);
+    if (error != 0) failure = error;
+  }
+  for (const int epoll_fd : snapshot.epoll_fds) {
+    const int error = MoveTo(epoll_create1(EPOLL_CLOEXEC), epoll_fd);
+    if (error != 0) failure = error;
+  }
+  for (Registration& registration : snapshot.registrations) {
+    // EPERM: a regular file, which no epoll set takes; it cannot have been in one.
+    if (epoll_ctl(registration.epoll_fd, EPOLL_CTL_ADD, registration.fd, &registration.event) != 0) failure = errno;
+  }
+  close(silent[0]);  // its duplicates keep the pipe; the write end stays open for as long as the child lives
+  return failure;
+}
+
+bool ConfineToLoopFds(std::initializer_list<int> others) {
+  for (const int fd : others) {
+    if (fd >= 0) Confine(fd);
+  }
+  // A Worker knows of no number that its process did not have at the fork, but for the wake-ups of loops that have been
+  // made since.
+  KeepNewLoopFdsFrom(snapshot.first_new);
+  snapshot.confined.Add(static_cast<uintptr_t>(snapshot.first_new), static_cast<uintptr_t>(INT_MAX) + 1);
+  std::vector<child::FdRange> ranges;
+  for (const AddressRange& range : snapshot.confined.ranges()) {
+    ranges.push_back({static_cast<int>(range.begin), static_cast<int>(range.end - 1)});
+  }
+  return child::SetConfinedFds(ranges.data(), static_cast<int>(ranges.size()));
+}
+
+}  // namespace atfork::runtime
