@@ -88,7 +88,10 @@
           "sources": [
             "test/native/main.cc",
             "test/native/at_fork_list_test.cc",
+            "test/native/confine_test.cc",
             "test/native/exec_test.cc",
+            "test/native/fork_lock_test.cc",
+            "test/native/hold_test.cc",
             "test/native/libc_symbols_test.cc",
             "test/native/process_lock_fork_test.cc",
             "test/native/process_lock_test.cc",

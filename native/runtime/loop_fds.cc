@@ -214,6 +214,8 @@ const KnownLoopFds& PruneLoopFds() {
   EraseIf(&table.known.event_fds, [](int fd) { return !FdLinkIs(fd, kEventFdLink); });
   EraseIf(&table.known.pipes, [](const PipeEnds& pipe) { return !IsThere(pipe); });
   EraseIf(&table.pipes_of_others, [](const PipeEnds& pipe) { return !IsThere(pipe); });
+  std::sort(table.known.pipes.begin(), table.known.pipes.end(),
+            [](const PipeEnds& a, const PipeEnds& b) { return a.read_end < b.read_end; });
   return table.known;
 }
 

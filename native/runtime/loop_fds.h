@@ -27,7 +27,7 @@ struct PipeEnds {
 struct KnownLoopFds {
   std::vector<EpollSet> epoll_sets;  // oldest first
   std::vector<int> event_fds;
-  std::vector<PipeEnds> pipes;  // of every thread
+  std::vector<PipeEnds> pipes;  // of every thread, by their reading ends
 };
 
 // Learns what exists and begins to watch. Main thread, once, at load.

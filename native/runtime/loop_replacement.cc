@@ -120,12 +120,12 @@ void ReadRegistrations(int epoll_fd, const char* text) {
 }
 
 // Reading of it fails only at its end, or when nothing has come: libuv aborts on anything else.
-Status AddRegistered(int fd, const std::vector<PipeEnds>& pipes_by_reader, std::vector<char>* buffer) {
+Status AddRegistered(int fd, const std::vector<PipeEnds>& pipes, std::vector<char>* buffer) {
   if (IsReplaced(fd)) return Unit{};
   if (FdLinkIs(fd, kEventFdLink)) return AddEventFd(fd, buffer);
-  const auto pipe = std::lower_bound(pipes_by_reader.begin(), pipes_by_reader.end(), fd,
+  const auto pipe = std::lower_bound(pipes.begin(), pipes.end(), fd,
                                      [](const PipeEnds& candidate, int number) { return candidate.read_end < number; });
-  if (pipe != pipes_by_reader.end() && pipe->read_end == fd) {
+  if (pipe != pipes.end() && pipe->read_end == fd) {
     Add({Replacement::kPipe, fd, pipe->write_end, 0, 0});
     Confine(pipe->write_end);
   } else {
@@ -210,10 +210,8 @@ Status SnapshotLoopFds(int own_epoll_fd, int own_event_fd, bool workers) {
     snapshot.epoll_fds.push_back(set.fd);
     ReadRegistrations(set.fd, buffer.data());
   }
-  std::vector<PipeEnds> pipes = known.pipes;
-  std::sort(pipes.begin(), pipes.end(), [](const PipeEnds& a, const PipeEnds& b) { return a.read_end < b.read_end; });
   for (const Registration& registration : snapshot.registrations) {
-    Status added = AddRegistered(registration.fd, pipes, &buffer);
+    Status added = AddRegistered(registration.fd, known.pipes, &buffer);
     if (!added) return added;
   }
   // A loop that has not run yet has registered nothing.

@@ -1,0 +1,88 @@
+// fork_lock_test.cc - what another thread changes under a ForkLock is whole in the child of a fork, and a child of
+// somebody else's fork does not wait for a thread that it has not got.
+// Runs in:  native_tests; the forks are this test's.
+#include "posix/fork_lock.h"
+
+#include <pthread.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+
+#include "test.h"
+
+namespace {
+
+using atfork::ForkLock;
+
+// Made by each test: its process is its own.
+ForkLock* lock = nullptr;
+// Equal whenever nobody is inside.
+volatile int first = 0;
+volatile int second = 0;
+std::atomic<bool> inside{false};
+std::atomic<bool> leave{false};
+
+void* ChangeForEver(void*) {
+  for (;;) {
+    const ForkLock::Guard guard(lock);
+    first = first + 1;
+    for (volatile int i = 0; i < 1000; i = i + 1) {
+    }
+    second = second + 1;
+  }
+}
+
+void* StayInside(void*) {
+  const ForkLock::Guard guard(lock);
+  inside.store(true);
+  while (!leave.load()) usleep(1000);
+  return nullptr;
+}
+
+// The end of a child is bounded by main.cc.
+void CheckChild(bool entered) {
+  const ForkLock::Guard guard(lock);
+  CHECK_EQ(guard.entered(), entered);
+  if (entered) CHECK_EQ(first, second);
+  _exit(0);
+}
+
+void CheckEnds(pid_t pid) {
+  int status = 0;
+  CHECK_EQ(waitpid(pid, &status, 0), pid);
+  CHECK_EQ(status, 0);
+}
+
+}  // namespace
+
+TEST(fork_lock_is_whole_in_the_child) {
+  lock = new ForkLock;
+  pthread_t thread;
+  CHECK_EQ(pthread_create(&thread, nullptr, ChangeForEver, nullptr), 0);
+  for (int i = 0; i < 200; ++i) {
+    lock->LockForFork();
+    const pid_t pid = fork();
+    {
+      const ForkLock::Guard guard(lock);  // an at-fork handler of somebody else's, on this thread
+      CHECK(guard.entered());
+    }
+    lock->UnlockAfterFork();
+    if (pid == 0) CheckChild(true);
+    CheckEnds(pid);
+  }
+}
+
+TEST(fork_lock_does_not_hold_up_a_child_of_somebody_else) {
+  lock = new ForkLock;
+  pthread_t thread;
+  CHECK_EQ(pthread_create(&thread, nullptr, StayInside, nullptr), 0);
+  while (!inside.load()) usleep(1000);
+  const pid_t pid = fork();
+  if (pid == 0) CheckChild(false);
+  CheckEnds(pid);
+  leave.store(true);
+  CHECK_EQ(pthread_join(thread, nullptr), 0);
+  const ForkLock::Guard guard(lock);
+  CHECK(guard.entered());
+}
