@@ -23,6 +23,7 @@ ATFORK_BIND(dlopen, "2.2.5");
 ATFORK_BIND(dlsym, "2.2.5");
 ATFORK_BIND(dlvsym, "2.2.5");
 ATFORK_BIND(pthread_attr_getstack, "2.2.5");
+ATFORK_BIND(pthread_attr_setstacksize, "2.2.5");
 ATFORK_BIND(pthread_create, "2.2.5");
 ATFORK_BIND(pthread_detach, "2.2.5");
 ATFORK_BIND(pthread_getattr_np, "2.2.5");

@@ -20,6 +20,10 @@
 namespace atfork::runtime {
 namespace {
 
+// More than libc keeps for later of the stacks of threads that have ended (40 MB, glibc.pthread.stack_cache_size), so
+// that this one is unmapped. One that is kept is a page more for every fork(3) to copy, and for its child to write to.
+constexpr size_t kUncachedStackBytes = 64 * 1024 * 1024;
+
 // The least that the kernel takes: the first version of struct rseq.
 constexpr uint32_t kLeastRseqLength = 32;
 
@@ -166,7 +170,13 @@ Result<GlibcLayout> LoadGlibcLayout() {
 
   Learning learning = {&layout, nullptr};
   pthread_t learner;
-  const int error = pthread_create(&learner, nullptr, RunLearning, &learning);
+  pthread_attr_t attributes;
+  pthread_attr_init(&attributes);
+  pthread_attr_setstacksize(&attributes, kUncachedStackBytes);
+  int error = pthread_create(&learner, &attributes, RunLearning, &learning);
+  // Where so much address space is not to be had, a kept stack is the smaller evil.
+  if (error != 0) error = pthread_create(&learner, nullptr, RunLearning, &learning);
+  pthread_attr_destroy(&attributes);
   if (error != 0) return Error::Errno("pthread_create", "load", error);
   pthread_join(learner, nullptr);
   if (learning.mismatch != nullptr) return Unsupported(learning.mismatch);
