@@ -1,5 +1,3 @@
-import { performance } from 'node:perf_hooks';
-
 import { type NativeLockMethods, lockStatus } from '../internal/native-lock';
 import { invalidReturn, validateFunction, validateObject, validateTimeout } from '../internal/validate';
 import type { AcquireOptions, Lock, LockGuard, LockOwner } from './lock';
@@ -11,6 +9,11 @@ import { ProcessLockGuard } from './lock-guard';
  * be terminated, and does not keep `process.exit()` waiting for a lock that the exiting thread holds.
  */
 const longestNap = 50;
+
+/** Not `performance.now()`: to load it is to load more than all of this package, which every child_process.spawn would pay. */
+function nowMs(): number {
+  return Number(process.hrtime.bigint()) / 1e6;
+}
 
 /** A lock that all threads of the process share; the lock itself is native/posix/process_lock.h. */
 export class ProcessLock implements Lock {
@@ -83,9 +86,9 @@ export class ProcessLock implements Lock {
   }
 
   #wait(timeout: number): number {
-    const deadline = performance.now() + timeout;
+    const deadline = nowMs() + timeout;
     let ticket: number = lockStatus.timedOut;
-    for (let left = timeout; left > 0 && ticket === lockStatus.timedOut; left = deadline - performance.now()) {
+    for (let left = timeout; left > 0 && ticket === lockStatus.timedOut; left = deadline - nowMs()) {
       ticket = this.#native.acquire(Math.min(left, longestNap));
     }
     return ticket;
