@@ -40,8 +40,11 @@ export function fork(options: ForkOptions = {}): number {
 
   forking = true;
   try {
+    // Here, once, so that not every child has to: it takes as long as all the rest of the way to its first line.
+    // eslint-disable-next-line @typescript-eslint/no-require-imports -- only who forks needs it
+    terminals ??= require('node:tty') as typeof tty;
     const outcome = unwrap(ForkError, nativeBinding().fork(lockTimeout, quiesceTimeout, sharedMappings === 'copy'));
-    if (outcome.pid === 0) enterChild(outcome);
+    if (outcome.pid === 0) enterChild(outcome, terminals);
     return outcome.pid;
   } finally {
     forking = false;
@@ -49,6 +52,7 @@ export function fork(options: ForkOptions = {}): number {
 }
 
 let forking = false;
+let terminals: typeof tty | undefined;
 
 /** From the moment that 'exit' is emitted: as in CPython, what is being taken down is not forked. */
 function isExiting(): boolean {
@@ -56,7 +60,7 @@ function isExiting(): boolean {
 }
 
 /** What is left to be done in JavaScript before the child's own code goes on. */
-function enterChild({ self, workers }: NativeForkOutcome): void {
+function enterChild({ self, workers }: NativeForkOutcome, { ReadStream }: typeof tty): void {
   const native = nativeBinding();
   try {
     // They are held until they have been told: none runs a line of its own code here.
@@ -64,18 +68,16 @@ function enterChild({ self, workers }: NativeForkOutcome): void {
   } finally {
     native.releaseWorkers();
     Object.defineProperty(process, 'pid', { value: self, writable: false, enumerable: true, configurable: true });
-    bracketRawMode(native);
+    bracketRawMode(native, ReadStream.prototype);
   }
 }
 
 let bracketed = false;
 
 /** In a child only the program itself may change a terminal's mode; Node, which resets it at exit, may not. */
-function bracketRawMode(native: NativeFork): void {
+function bracketRawMode(native: NativeFork, prototype: tty.ReadStream): void {
   if (bracketed) return; // a child of a child inherits it
   bracketed = true;
-  // eslint-disable-next-line @typescript-eslint/no-require-imports -- in a child only
-  const { prototype } = (require('node:tty') as typeof tty).ReadStream;
   // eslint-disable-next-line @typescript-eslint/unbound-method -- called with the receiver below
   const { setRawMode } = prototype;
   prototype.setRawMode = function (this: tty.ReadStream, mode: boolean): tty.ReadStream {
