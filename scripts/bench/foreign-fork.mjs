@@ -4,12 +4,13 @@
  * out that a process with more memory forks more slowly. No lock is held.
  *
  * Two processes differ a little even when they do the same. So each round has fresh ones, and a second one without the
- * package: how that differs from the first is noise.
+ * package: how that differs from the first is noise. One more has the package's JavaScript without the addon: how that
+ * differs is what as much of any JavaScript costs, and part of the figure all the same.
  */
 import { median, medianDifference, ms, summaryOf } from './lib/stats.mjs';
 import { takeTurns } from './lib/subjects.mjs';
 
-const kinds = { loaded: 'atfork', plain: 'plain', plainToo: 'plain' };
+const kinds = { loaded: 'atfork', plain: 'plain', plainToo: 'plain', script: 'script' };
 const commands = {
   spawn: { what: 'child_process.spawn', must: '<= 5 % or 20 us more', share: 0.05 },
   handlersInParent: { what: 'fork(3) - _Fork(3), parent', must: '<= 20 us more', share: 0 },
@@ -32,19 +33,21 @@ export async function measure({ start, samples }) {
   return Object.entries(commands).map(([command, figure]) => rowOf(figure, all[command]));
 }
 
-function rowOf({ what, must, share }, { loaded, plain, plainToo }) {
+function rowOf({ what, must, share }, { loaded, plain, plainToo, script }) {
   const base = median(plain);
   const limit = Math.max(share * base, 20);
   const cost = medianDifference(loaded, plain);
   const noise = medianDifference(plainToo, plain);
+  const withoutAddon = medianDifference(script, plain);
   return {
     what,
     must,
     measured:
-      `${us(cost)} more (limit ${us(limit)}): ${ms(median(loaded))}, without ${ms(base)}; ` + `noise ${us(noise)}`,
+      `${us(cost)} more (limit ${us(limit)}): ${ms(median(loaded))}, without ${ms(base)}; ` +
+      `its JavaScript alone ${us(withoutAddon)}, noise ${us(noise)}`,
     n: loaded.length,
     ok: cost <= limit,
-    values: { cost, noise, ...mapValues({ loaded, plain, plainToo }, summaryOf) },
+    values: { cost, withoutAddon, noise, ...mapValues({ loaded, plain, plainToo, script }, summaryOf) },
   };
 }
 

@@ -35,6 +35,20 @@ function atfork() {
   return require(root);
 }
 
+/** The package's JavaScript alone: its addon is an object that does nothing. */
+function atforkWithoutAddon() {
+  const { _extensions: loaders } = require('node:module');
+  const loadAddon = loaders['.node'];
+  loaders['.node'] = (module) => {
+    module.exports = new Proxy({}, { get: () => () => null });
+  };
+  try {
+    return require(root);
+  } finally {
+    loaders['.node'] = loadAddon;
+  }
+}
+
 function nowUs() {
   return Number(process.hrtime.bigint()) / 1e3;
 }
@@ -76,4 +90,16 @@ function smallObjects() {
   return Array.from({ length: 10_000 }, (_, index) => ({ index, pair: { half: index / 2 } }));
 }
 
-module.exports = { atfork, benchAddon, fillHeap, nowUs, reap, serve, settle, smallObjects, timed, timedFork };
+module.exports = {
+  atfork,
+  atforkWithoutAddon,
+  benchAddon,
+  fillHeap,
+  nowUs,
+  reap,
+  serve,
+  settle,
+  smallObjects,
+  timed,
+  timedFork,
+};

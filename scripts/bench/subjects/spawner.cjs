@@ -1,14 +1,24 @@
 'use strict';
 /**
  * A process that starts others, one at each command, so that several of its kind can do so in turns.
- * Arguments: `atfork` or `plain`, whether the package is loaded; megabytes of JavaScript heap.
+ * Arguments: `atfork`, `script` or `plain`: the package is loaded, only its JavaScript, or nothing; megabytes of
+ * JavaScript heap.
  */
 const { spawn } = require('node:child_process');
 const { once } = require('node:events');
 
-const { atfork, benchAddon, fillHeap, serve, settle, timed, timedFork } = require('../lib/subject.cjs');
+const {
+  atfork,
+  atforkWithoutAddon,
+  benchAddon,
+  fillHeap,
+  serve,
+  settle,
+  timed,
+  timedFork,
+} = require('../lib/subject.cjs');
 
-const library = process.argv[2] === 'atfork' ? atfork() : null;
+const library = { atfork, script: atforkWithoutAddon, plain: () => null }[process.argv[2]]();
 const heap = fillHeap(Number(process.argv[3]));
 const bench = benchAddon();
 
