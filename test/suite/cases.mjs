@@ -9,6 +9,13 @@ const boundPerFork = 1000;
 
 const exposeGc = { execArgv: ['--expose-gc'] };
 
+/** The argument to add is how many forks. Small heaps are collected often, and are quickly copied. */
+export const churn = {
+  file: 'suite/churn.cjs',
+  args: ['forks'],
+  execArgv: ['--expose-gc', '--max-semi-space-size=2'],
+};
+
 /**
  * @typedef {object} Case
  * @property {string} name
@@ -51,13 +58,7 @@ export function casesOf(forks) {
     ...own('workers', ['idle', 'timer', 'busy', 'garbage', 'atomics', 'nested']),
     ...own('workers', ['crypto', 'cryptoSync', 'files', 'messages', 'wasm']),
     ...own('workers', ['all', 'leftAloneNaturally', 'leftAloneByExit']),
-    {
-      name: 'churn',
-      file: 'suite/churn.cjs',
-      args: ['forks', String(forks)],
-      ...exposeGc,
-      timeout: bound + forks * boundPerFork,
-    },
+    { name: 'churn', ...churn, args: [...churn.args, String(forks)], timeout: bound + forks * boundPerFork },
   ];
   return cases.map((each) => ({ timeout: bound, ...each }));
 }

@@ -1,75 +1,190 @@
-/** Many forks of a process that does everything at once. Argument: how many. */
+/**
+ * Many forks of a process that does everything at once: its Workers, libuv's pool, the garbage collector and the compilers
+ * are at work, and several children at a time do the same kinds of things and leave in every way.
+ * Arguments: how many forks; to report progress on stderr, after how many of them each.
+ *
+ * A child that ends badly does not stop the run, unless there are many; all are told at the end.
+ */
 const { deepEqual, equal } = require('node:assert/strict');
 const crypto = require('node:crypto');
+const dns = require('node:dns');
 const fs = require('node:fs');
-const { promisify } = require('node:util');
+const { setTimeout: pause } = require('node:timers/promises');
+const { isDeepStrictEqual, promisify } = require('node:util');
 const { Worker } = require('node:worker_threads');
+const zlib = require('node:zlib');
+const { _exit } = require('../..');
+const { ActiveWorker, doOnce } = require('../fixtures/worker-activities.cjs');
 const { end, exited, start } = require('../helpers/forked.cjs');
 const { runCase } = require('./case.cjs');
 
 const hash = promisify(crypto.pbkdf2);
 
 /** Children that live at the same time. */
-const together = 3;
+const together = 4;
 
-const workerSources = [
-  `const crypto = require('node:crypto');
-   setInterval(() => {
-     for (let i = 0; i < 5; ++i) crypto.createHash('sha256').update(crypto.randomBytes(1000)).digest();
-     crypto.generateKeyPairSync('ec', { namedCurve: 'P-256' });
-   }, 1);`,
-  `let i = 0; setInterval(() => { for (let k = 0; k < 1000; ++k) process.env['X' + (i++ % 50)] = String(i); }, 1);`,
-  `const { threadId, parentPort } = require('node:worker_threads');
-   setInterval(() => parentPort.postMessage(new Array(100).fill(threadId)), 1);`,
-  `const fs = require('node:fs');
-   setInterval(() => {
-     JSON.stringify(Array.from({ length: 20_000 }, (_, i) => ({ i })));
-     fs.readFileSync('/etc/passwd');
-     fs.readFile('/etc/passwd', () => {});
-   }, 1);`,
-  `Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);`,
-  `for (;;) JSON.parse('[1, 2, { "a": "b" }]');`,
+/** Milliseconds that a Worker rests after each round. Without it they would do so much that few forks were done. */
+const rest = 5;
+
+/** From so many bad children on it is known that something is wrong. */
+const tooMany = 20;
+
+/** Of all calls of fork(), so many may be refused with ERR_ATFORK_QUIESCE_TIMEOUT, on a machine as busy as this one. */
+const mostRefused = 0.001;
+
+const busy = [
+  ...['crypto', 'cryptoAsync', 'environment', 'wasm', 'require', 'regexps', 'postMessage', 'garbage', 'files'],
+  ...['compression', 'timers'],
+];
+const childActivities = [...busy, 'atomicsWait', 'spawnSync', 'nestedComings'];
+
+/** Every Worker is ended in every child: more of them make fewer forks. */
+const workerActivities = [busy, [...busy.slice(4), ...busy.slice(0, 4)], busy.toReversed(), ['atomicsWait'], ['idle']];
+
+/** Each is done again and again. All but the promises of fs have callbacks, which the loop calls in parent and child. */
+const poolWork = [
+  () => hash('a', 'b', 2000, 32, 'sha1'),
+  () => fs.promises.readFile(__filename),
+  () => promisify(dns.lookup)('localhost'),
+  () => promisify(zlib.deflate)(Buffer.alloc(50_000, 'text')),
+  () => fs.promises.stat('/'),
 ];
 
 const garbage = (count) => Array.from({ length: count }, (_, i) => ({ i, text: `garbage ${i}` }));
 
-/** What a child does before it leaves, one way or the other. */
+/** A function that no compiler has seen yet, called until the optimizing ones take it. */
+function compileSome(number) {
+  const fresh = new Function(
+    'a',
+    'b',
+    `let sum = ${number}; for (let i = 0; i < a; ++i) sum = (sum * b + i) | 0; return sum`,
+  );
+  for (let i = 0; i < 300; ++i) fresh(100, i);
+}
+
+/** What a child does before it leaves. */
 async function live(number) {
-  const some = garbage(20_000);
+  const some = garbage(10_000);
   if (number % 3 === 0) gc();
   equal(some[777].i, 777);
-  await Promise.all([fs.promises.readFile(__filename), hash('a', 'b', 100, 32, 'sha1')]);
+  compileSome(number);
+  await Promise.all([doOnce(childActivities[number % childActivities.length]), poolWork[number % poolWork.length]()]);
+  if (number % 10 === 7) _exit(0);
+}
+
+/** The process that forks, and all that is at work in it. */
+class Churn {
+  #pid = process.pid;
+  #workers = workerActivities.map((names) => new ActiveWorker(names, rest));
+  #data = garbage(50_000);
+  #stopped = false;
+  #pool = poolWork.map((work) => this.#repeat(work));
+
+  async #repeat(work) {
+    while (!this.#stopped && process.pid === this.#pid) {
+      await work();
+      await pause(3);
+    }
+  }
+
+  /** Garbage, old and young, functions that are new, and a Worker that comes and goes. */
+  stir(number) {
+    for (let k = 0; k < 10_000; ++k) this.#data[(number * 7919 + k) % this.#data.length] = { k };
+    compileSome(number);
+    if (number % 10 === 9) new Worker('', { eval: true });
+  }
+
+  /** Everybody is still at it. */
+  async goesOn() {
+    await Promise.all(this.#workers.map((worker) => worker.goesOn()));
+  }
+
+  async stop() {
+    this.#stopped = true;
+    await Promise.all(this.#pool);
+    await Promise.all(this.#workers.map((worker) => worker.stop()));
+  }
+}
+
+/** The children, and what has become of them. */
+class Children {
+  bad = [];
+  refused = [];
+  forked = 0;
+  #alive = new Set();
+  #times = [];
+
+  /** Returns null when fork() refused. */
+  async fork(number) {
+    const begin = performance.now();
+    let pid;
+    try {
+      pid = await start(() => live(number), { leave: number % 2 === 0 ? 'naturally' : 'exit' });
+    } catch (error) {
+      if (error.code !== 'ERR_ATFORK_QUIESCE_TIMEOUT') throw error;
+      this.refused.push(`fork ${number}: ${error.message}`);
+      return;
+    }
+    ++this.forked;
+    this.#times.push(performance.now() - begin);
+    const child = this.#see(number, pid).finally(() => this.#alive.delete(child));
+    this.#alive.add(child);
+  }
+
+  async #see(number, pid) {
+    const complain = (text) => this.bad.push(`child ${number}, pid ${pid}: ${text}`);
+    try {
+      const status = await end(pid);
+      if (!isDeepStrictEqual(status, exited(0))) complain(JSON.stringify(status));
+    } catch (error) {
+      complain(error.message);
+    }
+  }
+
+  async atMost(count) {
+    while (this.#alive.size > count) await Promise.race(this.#alive);
+  }
+
+  /** Of the parent's time in fork(). */
+  times() {
+    const sorted = this.#times.toSorted((a, b) => a - b);
+    const at = (share) => `${sorted[Math.floor((sorted.length - 1) * share)].toFixed(1)} ms`;
+    return `fork() took ${at(0.5)} (p99 ${at(0.99)}, worst ${at(1)})`;
+  }
+
+  summary() {
+    return `${this.forked} forks, ${this.bad.length} bad children, ${this.refused.length} refused; ${this.times()}`;
+  }
+}
+
+async function churn(count, progress) {
+  const churning = new Churn();
+  const children = new Children();
+  await churning.goesOn();
+  while (children.forked < count && children.bad.length < tooMany && children.refused.length < tooMany) {
+    const number = children.forked + children.refused.length;
+    churning.stir(number);
+    await children.fork(number);
+    await children.atMost(together - 1);
+    if (children.forked % progress === 0) console.error(children.summary());
+  }
+  await children.atMost(0);
+  await churning.goesOn();
+  await churning.stop();
+  return children;
 }
 
 void runCase({
-  async forks(argument) {
+  async forks(argument, progress) {
     const count = Number(argument);
-    const self = process.pid;
-    const data = garbage(100_000);
-    const workers = workerSources.map((source) => new Worker(source, { eval: true }));
-    let working = true;
-    const poolWork = async () => {
-      while (working && process.pid === self)
-        await Promise.all([hash('a', 'b', 2000, 32, 'sha1'), fs.promises.stat('/')]);
-    };
-    const pool = [1, 2, 3, 4].map(poolWork);
-
-    const children = new Set();
-    for (let number = 0; number < count; ++number) {
-      for (let k = 0; k < 20_000; ++k) data[(number * 7919 + k) % data.length] = { k };
-      if (number % 10 === 9) new Worker('', { eval: true });
-      const leave = number % 2 === 0 ? 'naturally' : 'exit';
-      const pid = await start(() => live(number), { leave, quiesceTimeout: 10_000 });
-      const child = end(pid).then((status) => {
-        deepEqual(status, exited(0), `child ${number} of ${count}`);
-        children.delete(child);
-      });
-      children.add(child);
-      while (children.size >= together) await Promise.race(children);
-    }
-    await Promise.all(children);
-    working = false;
-    await Promise.all(pool);
-    await Promise.all(workers.map((worker) => worker.terminate()));
+    const { fdDifference, openFds } = await import('../helpers/proc.mjs');
+    await churn(1, Infinity); // whatever is opened at its first use and kept
+    const fds = openFds();
+    const children = await churn(count, progress === undefined ? Infinity : Number(progress));
+    if (progress !== undefined) console.error(`at the end: ${children.summary()}`);
+    if (children.bad.length > 0) throw new Error(children.bad.join('\n'));
+    if (children.refused.length > Math.max(1, mostRefused * count)) throw new Error(children.refused.join('\n'));
+    deepEqual(fdDifference(fds, openFds()), []);
+    await Promise.all(childActivities.map(doOnce));
   },
 });

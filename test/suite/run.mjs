@@ -8,67 +8,26 @@
  * does the forking; one that does not end is described, thread by thread, and killed with all that it has forked.
  * Prints a line per case and `N passed, N failed`. Exit: 0 all passed, 1 not, 100 usage.
  */
-import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
-import { describeThreads } from '../helpers/hang.cjs';
-import { allProcesses, hasEnded } from '../helpers/proc.mjs';
+import { runSession } from '../helpers/session.mjs';
 import { casesOf } from './cases.mjs';
 
 const folder = fileURLToPath(new URL('..', import.meta.url));
 
-/** What a caller has there would be in every case: options of Node, and certificates to read at its start. */
-const withoutWishes = { NODE_OPTIONS: undefined, NODE_EXTRA_CA_CERTS: undefined };
-
-/** Everybody in the session that a case leads. Nothing that it starts opens another one. */
-const members = (session) => allProcesses().filter((stat) => stat.sid === session && !hasEnded(stat));
-
-/** What is still there of a case after its end, or at its bound: described, and killed. */
-function endSession(session) {
-  const left = members(session);
-  const text = left.map(({ pid, name }) => `left: ${pid} (${name})\n${describeThreads(pid)}\n`).join('');
-  for (let round = 0; round < 100 && members(session).length > 0; ++round) {
-    for (const { pid } of members(session)) {
-      try {
-        process.kill(pid, 'SIGKILL');
-      } catch {
-        // ESRCH: it has ended meanwhile.
-      }
-    }
-  }
-  return text;
-}
-
 /** Resolves to null when the case passed, to 'not there', or to what was seen instead. */
-function run({ file, args, execArgv = [], env = {}, timeout }) {
-  return new Promise((resolve, reject) => {
-    let output = '';
-    let left = null;
-    const child = spawn(process.execPath, [...execArgv, file, ...args], {
-      cwd: folder,
-      detached: true,
-      env: { ...process.env, ...withoutWishes, ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    });
-    const timer = setTimeout(() => {
-      left = `no end within ${timeout} ms\n${endSession(child.pid)}`;
-    }, timeout);
-    for (const stream of [child.stdout, child.stderr])
-      stream.setEncoding('utf8').on('data', (text) => (output += text));
-    child.once('error', reject);
-    child.once('exit', () => {
-      left ??= endSession(child.pid);
-    });
-    child.once('close', (code, signal) => {
-      clearTimeout(timer);
-      const clean = code === 0 && left === '';
-      // A child that leaves naturally may come past the script's last line too.
-      if (clean && /^(done\n)+$/.test(output)) return resolve(null);
-      if (clean && output === 'not there\n') return resolve('not there');
-      resolve(`code ${code}, signal ${signal}\n${left}${output}`);
-    });
+async function run({ file, args, execArgv = [], env, timeout }) {
+  const { code, signal, output, left } = await runSession(process.execPath, [...execArgv, file, ...args], {
+    cwd: folder,
+    env,
+    timeout,
   });
+  const clean = code === 0 && left === '';
+  // A child that leaves naturally may come past the script's last line too.
+  if (clean && /^(done\n)+$/.test(output)) return null;
+  if (clean && output === 'not there\n') return 'not there';
+  return `code ${code}, signal ${signal}\n${left}${output}`;
 }
 
 function readArguments() {
