@@ -49,9 +49,12 @@ export function endWorkers(): void {
   // All of them first: what follows calls methods that the program may have replaced.
   for (const worker of workers) void terminate.call(worker);
   for (const worker of workers) {
-    for (const event of ['online', 'message', 'messageerror', 'error']) worker.removeAllListeners(event);
-    // Interrupted in the middle of its work, it may fail before it notices that it has been terminated.
-    worker.on('error', () => undefined);
+    // Interrupted in the middle of its work, it may fail before it notices that it has been terminated. Listeners may be
+    // added later too, by events.once() for one, which takes an 'error' for the answer.
+    const emit = worker.emit.bind(worker) as (event: string, ...values: unknown[]) => boolean;
+    Object.assign(worker, {
+      emit: (event: string, ...values: unknown[]) => event === 'exit' && emit(event, ...values),
+    });
     worker.stdout.unpipe();
     worker.stderr.unpipe();
   }
