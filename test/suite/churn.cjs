@@ -181,7 +181,7 @@ void runCase({
     await churn(1, Infinity); // whatever is opened at its first use and kept
     const fds = openFds();
     const children = await churn(count, progress === undefined ? Infinity : Number(progress));
-    if (progress !== undefined) console.error(`at the end: ${children.summary()}`);
+    if (progress !== undefined) console.error([...children.refused, `at the end: ${children.summary()}`].join('\n'));
     if (children.bad.length > 0) throw new Error(children.bad.join('\n'));
     if (children.refused.length > Math.max(1, mostRefused * count)) throw new Error(children.refused.join('\n'));
     deepEqual(fdDifference(fds, openFds()), []);
