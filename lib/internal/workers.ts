@@ -46,7 +46,6 @@ function liveWorkers(): Worker[] {
  */
 export function endWorkers(): void {
   const workers = liveWorkers();
-  // All of them first: what follows calls methods that the program may have replaced.
   for (const worker of workers) void terminate.call(worker);
   for (const worker of workers) {
     // Interrupted in the middle of its work, it may fail before it notices that it has been terminated. Listeners may be
@@ -55,8 +54,12 @@ export function endWorkers(): void {
     Object.assign(worker, {
       emit: (event: string, ...values: unknown[]) => event === 'exit' && emit(event, ...values),
     });
-    worker.stdout.unpipe();
-    worker.stderr.unpipe();
+    try {
+      worker.stdout.unpipe();
+      worker.stderr.unpipe();
+    } catch {
+      // The program may have replaced these; to throw from fork() means that there is no child.
+    }
   }
 }
 

@@ -63,11 +63,11 @@ function isExiting(): boolean {
 function enterChild({ self, workers }: NativeForkOutcome, { ReadStream }: typeof tty): void {
   const native = nativeBinding();
   try {
+    Object.defineProperty(process, 'pid', { value: self, writable: false, enumerable: true, configurable: true });
     // They are held until they have been told: none runs a line of its own code here.
     if (workers !== 0) endWorkers();
   } finally {
     native.releaseWorkers();
-    Object.defineProperty(process, 'pid', { value: self, writable: false, enumerable: true, configurable: true });
     bracketRawMode(native, ReadStream.prototype);
   }
 }

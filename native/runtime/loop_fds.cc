@@ -191,15 +191,10 @@ int EventLoops() {
   return static_cast<int>(table.known.epoll_sets.size());
 }
 
-bool IsInnerLoop(int epoll_fd, pthread_t thread) {
+bool HasInnerLoop(pthread_t thread) {
   const ForkLock::Guard guard(&table.lock);
-  bool has_older = false;
-  for (const EpollSet& set : table.known.epoll_sets) {
-    if (set.maker != thread) continue;
-    if (set.fd == epoll_fd) return has_older;
-    has_older = has_older || FdLinkIs(set.fd, kEpollLink);
-  }
-  return false;
+  const auto is_its = [thread](const EpollSet& set) { return set.maker == thread && FdLinkIs(set.fd, kEpollLink); };
+  return std::count_if(table.known.epoll_sets.begin(), table.known.epoll_sets.end(), is_its) > 1;
 }
 
 void LockLoopFds() {

@@ -36,10 +36,10 @@ Status WatchLoopFds();
 // How many event loops there are, the main thread's included.
 int EventLoops();
 
-// Whether `epoll_fd` is that of a loop that `thread` runs inside another (child_process.spawnSync does): a thread that
+// Whether `thread` has made a loop inside another and not closed it yet. child_process.spawnSync does so: a thread that
 // is in there waits for a child process of the parent, and could not be ended in the child. Main thread, that thread
 // parked.
-bool IsInnerLoop(int epoll_fd, pthread_t thread);
+bool HasInnerLoop(pthread_t thread);
 
 // Forking thread: nobody else makes a loop from here on, until both the parent and the child have unlocked.
 void LockLoopFds();

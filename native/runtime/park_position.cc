@@ -183,25 +183,24 @@ void FailInterruptedCall(ucontext_t* context, int error) {
 
 Position JudgePosition(const ucontext_t& context, ThreadRole role, const LoadedModules& modules) {
   if (!modules.IsLibraryCode(ProgramCounter(context))) {
-    return {role != ThreadRole::kPoolThread, "in the runtime's code", -1};
+    return {role != ThreadRole::kPoolThread, "in the runtime's code"};
   }
   const SystemCall call = InterruptedCall(context);
   if (role == ThreadRole::kPoolThread) {
     const bool waits = call.present && (!call.restarts || WaitsForOthers(call) || MayWaitToOpen(call));
-    return {waits, "at work", -1};
+    return {waits, "at work"};
   }
-  if (!call.present) return {false, "inside a library", -1};
-  if (IsEpollWait(call.number)) return {true, "epoll_wait", static_cast<int>(call.arguments[0])};
+  if (!call.present) return {false, "inside a library"};
+  if (IsEpollWait(call.number)) return {true, "epoll_wait"};
   if (call.number == SYS_futex) {
-    if (WaitsForLibraryLock(call, modules)) return {false, "waiting for a lock of a library", -1};
-    return {true, "futex", -1};
+    if (WaitsForLibraryLock(call, modules)) return {false, "waiting for a lock of a library"};
+    return {true, "futex"};
   }
   // A call that answered EINTR has done nothing, and is not made again unless the thread decides so.
-  // Which one it was cannot be told everywhere, but an epoll_wait's first argument is looked up.
-  if (!call.restarts) return {true, "interrupted system call", static_cast<int>(call.arguments[0])};
+  if (!call.restarts) return {true, "interrupted system call"};
   // The kernel would make the call again in both processes: not for a thread that goes on freely in the child.
-  if (role == ThreadRole::kRuntime || !WaitsForOthers(call)) return {false, "inside a system call", -1};
-  return {true, "waiting in a system call", -1};
+  if (role == ThreadRole::kRuntime || !WaitsForOthers(call)) return {false, "inside a system call"};
+  return {true, "waiting in a system call"};
 }
 
 }  // namespace atfork::runtime

@@ -29,7 +29,6 @@ enum class ThreadRole : uint8_t {
 struct Position {
   bool may_park;
   const char* reason;  // static: why not, or what it waits in
-  int epoll_fd;        // the epoll set it waits in, if it waits in one; -1 when it does not
 };
 
 // A system call that a thread stands in.

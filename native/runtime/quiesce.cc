@@ -52,10 +52,9 @@ Outcome Fail(Obstacle* obstacle, Error failure) {
 bool SendBackFromInnerLoops() {
   bool found = false;
   for (ParkedThread* thread : Participants()) {
-    if (thread->role != ThreadRole::kJsWorker || thread->position.epoll_fd < 0) continue;
-    if (thread->state.load() != ParkState::kParked) continue;
+    if (thread->role != ThreadRole::kJsWorker || thread->state.load() != ParkState::kParked) continue;
     // In glibc a pthread_t is the address of struct pthread.
-    if (!IsInnerLoop(thread->position.epoll_fd, static_cast<pthread_t>(thread->descriptor))) continue;
+    if (!HasInnerLoop(static_cast<pthread_t>(thread->descriptor))) continue;
     thread->position.reason = "waits for a process that it has started (spawnSync)";
     ReleaseParked(thread);
     found = true;

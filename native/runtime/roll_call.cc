@@ -74,7 +74,7 @@ ParkedThread* Add(pid_t tid, uintptr_t descriptor, ThreadRole role) {
   slot->task = nullptr;
   slot->look = false;
   slot->state.store(ParkState::kRefused);
-  slot->position = {false, nullptr, -1};
+  slot->position = {false, nullptr};
   state.threads.push_back(slot);
   return slot;
 }
