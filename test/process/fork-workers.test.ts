@@ -22,3 +22,7 @@ describe('go on in the parent, and end in the child', () => {
     expect(await fixturePasses('fork-workers.cjs', { args: [activity, '4'], timeout: 60_000 })).toBe('done\n');
   });
 });
+
+it('take no signal from a child', async () => {
+  expect(await fixturePasses('fork-worker-signals.cjs', { args: ['20'] })).toBe('done\n');
+});
