@@ -3,22 +3,13 @@ import { describe, expect, it } from 'vitest';
 
 import { fixturePasses } from '../helpers/run-fixture';
 
+const activities = [
+  'crypto cryptoAsync environment wasm require regexps postMessage garbage timers files',
+  'writes compression busyLoop spawnSync nested nestedComings atomicsWait idle',
+];
+
 describe('go on in the parent, and end in the child', () => {
-  it.each([
-    ...[
-      'crypto',
-      'cryptoAsync',
-      'environment',
-      'wasm',
-      'require',
-      'regexps',
-      'postMessage',
-      'garbage',
-      'timers',
-      'files',
-    ],
-    ...['writes', 'compression', 'busyLoop', 'spawnSync', 'nested', 'nestedComings', 'atomicsWait', 'idle'],
-  ])('%s', async (activity) => {
+  it.each(activities.join(' ').split(' '))('%s', async (activity) => {
     expect(await fixturePasses('fork-workers.cjs', { args: [activity, '4'], timeout: 60_000 })).toBe('done\n');
   });
 });

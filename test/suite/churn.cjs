@@ -41,7 +41,7 @@ const childActivities = [...busy, 'atomicsWait', 'spawnSync', 'nestedComings'];
 /** Every Worker is ended in every child: more of them make fewer forks. */
 const workerActivities = [busy, [...busy.slice(4), ...busy.slice(0, 4)], busy.toReversed(), ['atomicsWait'], ['idle']];
 
-/** Each is done again and again. All but the promises of fs have callbacks, which the loop calls in parent and child. */
+/** What libuv's pool is kept busy with: each is done again and again. */
 const poolWork = [
   () => hash('a', 'b', 2000, 32, 'sha1'),
   () => fs.promises.readFile(__filename),
