@@ -48,12 +48,7 @@ export function endWorkers(): void {
   const workers = liveWorkers();
   for (const worker of workers) void terminate.call(worker);
   for (const worker of workers) {
-    // Interrupted in the middle of its work, it may fail before it notices that it has been terminated. Listeners may be
-    // added later too, by events.once() for one, which takes an 'error' for the answer.
-    const emit = worker.emit.bind(worker) as (event: string, ...values: unknown[]) => boolean;
-    Object.assign(worker, {
-      emit: (event: string, ...values: unknown[]) => event === 'exit' && emit(event, ...values),
-    });
+    silence(worker);
     try {
       worker.stdout.unpipe();
       worker.stderr.unpipe();
@@ -61,6 +56,20 @@ export function endWorkers(): void {
       // The program may have replaced these; to throw from fork() means that there is no child.
     }
   }
+}
+
+/**
+ * What it still says, it says in the parent. Here it may also fail before it notices that it has been terminated; and
+ * listeners may be added later, by events.once() for one, which takes an 'error' for the answer.
+ */
+function silence(worker: Worker): void {
+  const events: unknown[] = ['online', 'message', 'messageerror', 'error'];
+  // eslint-disable-next-line @typescript-eslint/unbound-method -- called with the receiver below
+  const { emit } = worker;
+  const value = (event: string, ...rest: unknown[]): boolean => {
+    return !events.includes(event) && (emit as (...all: unknown[]) => boolean).call(worker, event, ...rest);
+  };
+  Object.defineProperty(worker, 'emit', { value, writable: true, configurable: true });
 }
 
 function add(worker: Worker): void {

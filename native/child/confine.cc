@@ -64,7 +64,9 @@ constexpr struct sock_filter kFixedRules[] = {
     ALLOW_CALL(membarrier),
     ALLOW_CALL(restart_syscall),
     ALLOW_CALL(rt_sigreturn),
-    ALLOW_CALL(rt_sigprocmask),
+    // Its signals stay blocked (runtime/park_signal).
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_rt_sigprocmask, 0, 1),
+    ANSWER(0),
     ALLOW_CALL(rt_sigaction),
     ALLOW_CALL(sigaltstack),
     ALLOW_CALL(prctl),
@@ -156,11 +158,11 @@ bool SetConfinedFds(const FdRange* ranges, int count) {
     filter[at++] = BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, static_cast<uint32_t>(ranges[i].last), 1, 0);
     filter[at++] = ALLOW;
   }
-  // libuv aborts when it cannot read what an event has announced, or how a program's start went (uv_spawn). The end of
-  // the file it takes everywhere.
+  // Where uv_spawn reads how a program's start went, libuv aborts on anything else; and that it went well would have
+  // spawnSync wait for the program for ever.
   filter[at++] = LOAD(offsetof(struct seccomp_data, nr));
   filter[at++] = BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_read, 0, 1);
-  filter[at++] = ANSWER(0);
+  filter[at++] = ANSWER(EPIPE);
   filter[at++] = ANSWER(ECANCELED);
   filter_count = at;
   return true;

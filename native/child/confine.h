@@ -3,7 +3,7 @@
 // CHILD ZONE. A JavaScript Worker of the parent is brought back in the child only to give up what it holds and to end.
 // It may have been parked one instruction before a write(2): what a Worker does must not happen twice. So its thread
 // gets a seccomp(2) filter of its own before it runs: what a thread needs in order to end is allowed, everything else
-// answers ECANCELED, but for what libuv would abort on: reading is at the end of the file, and there is no child to
+// answers ECANCELED, but for what libuv would abort on: reading answers EPIPE, and there is no child to
 // wait for. The filter is per thread and dies with it; the rest of the process does not have it.
 #ifndef ATFORK_CHILD_CONFINE_H_
 #define ATFORK_CHILD_CONFINE_H_

@@ -223,8 +223,9 @@ Status SnapshotLoopFds(int own_epoll_fd, int own_event_fd, bool workers) {
   for (const PipeEnds& pipe : PipesOfOthers()) {
     if (IsReplaced(pipe.read_end)) continue;
     Add({Replacement::kPipe, pipe.read_end, pipe.write_end, 0, 0});
-    // Not its reading end: uv_spawn reads from such a pipe, until its end.
     Confine(pipe.write_end);
+    // A signal pipe; uv_spawn reads from one that blocks.
+    if ((fcntl(pipe.read_end, F_GETFL) & O_NONBLOCK) != 0) Confine(pipe.read_end);
   }
   if (!workers) return Unit{};
   Status added = AddKernelFiles();

@@ -109,6 +109,12 @@ void FillRestartRecord(ParkedThread* thread) {
   prctl(PR_GET_NAME, record->name);
 }
 
+constexpr uint64_t Bit(int signal) { return uint64_t{1} << (signal - 1); }
+
+// All but what a thread brings upon itself, and libc's own.
+constexpr uint64_t kForNobodyElse = ~(Bit(SIGSEGV) | Bit(SIGBUS) | Bit(SIGFPE) | Bit(SIGILL) | Bit(SIGTRAP) |
+                                      Bit(SIGSYS) | Bit(kSignal) | Bit(kSignal + 1));
+
 void Park(ParkedThread* thread, ucontext_t* context) {
   if (thread->look) {
     thread->call = InterruptedCall(*context);
@@ -134,6 +140,8 @@ void Park(ParkedThread* thread, ucontext_t* context) {
   // In the child, brought back. Returning from the handler restores registers and signal mask: the thread goes on.
   // glibc's way out of a thread would trip over the malloc arena that fork detached: our key's destructor ends it.
   pthread_setspecific(park_signal.exit_key, kFirstExitRound);
+  // A signal that comes to the process is for the threads that go on: a confined one could not hand it to its loop.
+  if (thread->restart.confined) memcpy(&context->uc_sigmask, &kForNobodyElse, sizeof kForNobodyElse);
   if (thread->role == ThreadRole::kPoolThread) FailInterruptedCall(context, ECANCELED);
   thread->state.store(ParkState::kReleased);
 }

@@ -48,8 +48,8 @@ Outcome Fail(Obstacle* obstacle, Error failure) {
   return Outcome::kFailed;
 }
 
-// A Worker inside spawnSync is not held there: true when there was one.
-bool SendBackFromInnerLoops() {
+// A Worker inside spawnSync is not held there.
+void SendBackFromInnerLoops() {
   bool found = false;
   for (ParkedThread* thread : Participants()) {
     if (thread->role != ThreadRole::kJsWorker || thread->state.load() != ParkState::kParked) continue;
@@ -60,7 +60,6 @@ bool SendBackFromInnerLoops() {
     found = true;
   }
   if (found) WakeReleased();
-  return found;
 }
 
 // Parks everybody until `until`.
@@ -68,10 +67,9 @@ Outcome TryPark(int64_t until, Obstacle* obstacle) {
   for (;;) {
     Status called = CallRoll();
     if (!called) return Fail(obstacle, called.error());
+    SendBackFromInnerLoops();
     const Tally tally = CountAnswers();
-    if (tally.asked + tally.others == 0) {
-      return SendBackFromInnerLoops() ? Outcome::kNotYet : Outcome::kParked;
-    }
+    if (tally.asked + tally.others == 0) return Outcome::kParked;
     if (MonotonicNanos() >= until) return Outcome::kNotYet;
     const int error = AskOnce(until);
     if (error != 0) return Fail(obstacle, Error::Errno("rt_tgsigqueueinfo", "quiesce", error));

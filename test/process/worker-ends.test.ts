@@ -9,7 +9,7 @@ const fixture = 'fork-worker-ends.cjs';
 const options = { timeout: 60_000 };
 
 describe('a Worker that was in the middle of', () => {
-  it.each(['spawns', 'failsToSpawn', 'cpus', 'signals'])('%s', async (name) => {
+  it.each(['spawns', 'failsToSpawn', 'spawnsSync', 'cpus', 'signals'])('%s', async (name) => {
     expect(await fixturePasses(fixture, { ...options, args: [name] })).toBe('done\n');
   });
 });
