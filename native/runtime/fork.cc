@@ -130,6 +130,7 @@ void RestoreThreads(uv_loop_t* loop, const ParkedCounts& counts) {
     AbandonChild("confinement", 0);
   }
   UnlockWatchers();
+  OpenLoopGate();
   ReleasePool();
   error = RestartRuntimeThreads();
   if (error != 0) AbandonChild("clone", error);

@@ -64,6 +64,7 @@ void SendBackFromInnerLoops() {
 
 // Parks everybody until `until`.
 Outcome TryPark(int64_t until, Obstacle* obstacle) {
+  CloseLoopGate();
   for (;;) {
     Status called = CallRoll();
     if (!called) return Fail(obstacle, called.error());
@@ -105,7 +106,12 @@ Outcome TryParkAndHold(int64_t until, Obstacle* obstacle) {
   }
 }
 
-// Without stopping anybody.
+void ReleaseAll() {
+  OpenLoopGate();
+  ReleaseEverybody();
+}
+
+// Lets the pool finish, without stopping anybody.
 void AwaitPool(int64_t until, std::string* busy) {
   while (CallRoll() && !PoolWaits(busy) && MonotonicNanos() < until) Pause(kBetweenLooksNs);
   ForgetEverybody();
@@ -132,7 +138,7 @@ Status Quiesce(int64_t deadline) {
        patience = std::min(2 * patience, kLastPatience)) {
     const std::string stuck = DescribeStuck();
     if (!stuck.empty()) obstacle.stuck = stuck;
-    ReleaseEverybody();
+    ReleaseAll();
     if (outcome == Outcome::kFailed || MonotonicNanos() >= deadline) return CouldNotPark(outcome, obstacle);
     Pause(kBetweenTriesNs);
     // Now with patience. The pool first, with everybody else running, since what it is busy with may need them; but if
@@ -145,7 +151,7 @@ Status Quiesce(int64_t deadline) {
 
 void Unquiesce() {
   ReleasePool();
-  ReleaseEverybody();
+  ReleaseAll();
 }
 
 }  // namespace atfork::runtime
