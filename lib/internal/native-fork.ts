@@ -2,18 +2,18 @@
 import type { NativeErrorInfo } from '../errors';
 import type { NativeResult } from './native-result';
 
-export interface NativeForkOutcome {
-  /** 0 in the child. */
-  pid: number;
-  /** The calling process's own. */
+export interface NativeForkedChild {
+  /** Its pid. */
   self: number;
-  /** Child: how many Workers wait to be ended. */
+  /** How many Workers wait to be ended. */
   workers: number;
 }
 
 export interface NativeFork {
-  /** Times in milliseconds. */
-  fork(lockTimeout: number, quiesceTimeout: number, copySharedMappings: boolean): NativeResult<NativeForkOutcome>;
+  /** Times in milliseconds. 0 in the child, in the parent the child's pid. */
+  fork(lockTimeout: number, quiesceTimeout: number, copySharedMappings: boolean): NativeResult<number>;
+  /** Child: what it is to know of itself. */
+  forkedChild(): NativeForkedChild;
   /** How long the parts of the last fork took in the parent. For the benches. */
   lastForkTimings(): { lockUs: number; quiesceUs: number; forkUs: number; releaseUs: number };
   /** Checks what fork() needs and begins to watch it: once, before anything else here. Null, or why it cannot be. */

@@ -3,7 +3,7 @@ import type * as tty from 'node:tty';
 import { nativeBinding } from '../binding';
 import { ForkError } from '../errors';
 import { forkRefusal, refusal } from './fork-support';
-import type { NativeFork, NativeForkOutcome } from '../internal/native-fork';
+import type { NativeFork } from '../internal/native-fork';
 import { unwrap } from '../internal/native-result';
 import { validateObject, validateOneOf, validateTimeout } from '../internal/validate';
 import { endWorkers } from '../internal/workers';
@@ -43,9 +43,9 @@ export function fork(options: ForkOptions = {}): number {
     // Here, once, so that not every child has to: it takes as long as all the rest of the way to its first line.
     // eslint-disable-next-line @typescript-eslint/no-require-imports -- only who forks needs it
     terminals ??= require('node:tty') as typeof tty;
-    const outcome = unwrap(ForkError, nativeBinding().fork(lockTimeout, quiesceTimeout, sharedMappings === 'copy'));
-    if (outcome.pid === 0) enterChild(outcome, terminals);
-    return outcome.pid;
+    const pid = unwrap(ForkError, nativeBinding().fork(lockTimeout, quiesceTimeout, sharedMappings === 'copy'));
+    if (pid === 0) enterChild(terminals);
+    return pid;
   } finally {
     forking = false;
   }
@@ -60,8 +60,9 @@ function isExiting(): boolean {
 }
 
 /** What is left to be done in JavaScript before the child's own code goes on. */
-function enterChild({ self, workers }: NativeForkOutcome, { ReadStream }: typeof tty): void {
+function enterChild({ ReadStream }: typeof tty): void {
   const native = nativeBinding();
+  const { self, workers } = native.forkedChild();
   try {
     Object.defineProperty(process, 'pid', { value: self, writable: false, enumerable: true, configurable: true });
     // They are held until they have been told: none runs a line of its own code here.

@@ -12,7 +12,11 @@
 namespace atfork::binding {
 namespace {
 
-// fork(lockTimeoutMs, quiesceTimeoutMs, copySharedMappings) -> {pid, self, workers} or a NativeErrorInfo.
+// Child: what it is to know of itself. Main thread only.
+runtime::ForkOutcome child = {};
+
+// fork(lockTimeoutMs, quiesceTimeoutMs, copySharedMappings) -> pid or a NativeErrorInfo. In the parent each object that
+// is made, and each name that is looked up, is one more page that was shared with the child a moment ago.
 Napi::Value Fork(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   uv_loop_t* loop = nullptr;
@@ -21,10 +25,15 @@ Napi::Value Fork(const Napi::CallbackInfo& info) {
                                         info[1].As<Napi::Number>().DoubleValue(), info[2].As<Napi::Boolean>().Value()};
   Result<runtime::ForkOutcome> outcome = runtime::Fork(loop, options);
   if (!outcome) return ToNativeErrorInfo(env, outcome.error());
-  Napi::Object result = Napi::Object::New(env);
-  result.Set("pid", outcome.value().pid);
-  result.Set("self", outcome.value().self);
-  result.Set("workers", outcome.value().workers);
+  if (outcome.value().pid == 0) child = outcome.value();
+  return Napi::Number::New(env, outcome.value().pid);
+}
+
+// forkedChild() -> {self, workers}.
+Napi::Value ForkedChild(const Napi::CallbackInfo& info) {
+  Napi::Object result = Napi::Object::New(info.Env());
+  result.Set("self", child.self);
+  result.Set("workers", child.workers);
   return result;
 }
 
@@ -69,6 +78,7 @@ Napi::Value LoadFork(const Napi::CallbackInfo& info) {
 
 void InitFork(Napi::Env env, Napi::Object exports) {
   exports.Set("fork", Napi::Function::New(env, Fork, "fork"));
+  exports.Set("forkedChild", Napi::Function::New(env, ForkedChild, "forkedChild"));
   exports.Set("lastForkTimings", Napi::Function::New(env, LastForkTimings, "lastForkTimings"));
   exports.Set("loadFork", Napi::Function::New(env, LoadFork, "loadFork"));
   exports.Set("releaseWorkers", Napi::Function::New(env, ReleaseWorkers, "releaseWorkers"));

@@ -37,6 +37,7 @@ struct Table {
   ForkLock lock;
   std::atomic<uint32_t> gate{kOpen};  // futex
   KnownLoopFds known;
+  std::vector<int> plain_event_fds;
   std::vector<PipeEnds> pipes_of_others;  // of `known.pipes`, those that the main thread did not make
   PipeEnds last_pipe = {-1, -1};
   int least_new = 0;
@@ -60,6 +61,7 @@ void ForgetFd(int fd) {
   const auto has_fd = [fd](const PipeEnds& pipe) { return pipe.read_end == fd || pipe.write_end == fd; };
   EraseIf(&table.known.epoll_sets, [fd](const EpollSet& set) { return set.fd == fd; });
   EraseIf(&table.known.event_fds, is_fd);
+  EraseIf(&table.plain_event_fds, is_fd);
   EraseIf(&table.known.pipes, has_fd);
   EraseIf(&table.pipes_of_others, has_fd);
 }
@@ -123,8 +125,6 @@ long WatchedSyscall(long number, long a, long b, long c, long d, long e, long f)
   if (AnswerForRing(number, a, b, &result)) return result;
   return table.syscall(number, a, b, c, d, e, f);
 }
-
-constexpr char kEpollLink[] = "anon_inode:[eventpoll]";
 
 // Pairs the ends of pipes that are older than this addon.
 void LearnPipes(const std::vector<int>& fds) {
@@ -226,9 +226,7 @@ void LockLoopFds() {
 
 void UnlockLoopFds() { table.lock.UnlockAfterFork(); }
 
-const KnownLoopFds& PruneLoopFds() {
-  EraseIf(&table.known.epoll_sets, [](const EpollSet& set) { return !FdLinkIs(set.fd, kEpollLink); });
-  EraseIf(&table.known.event_fds, [](int fd) { return !FdLinkIs(fd, kEventFdLink); });
+const KnownLoopFds& LoopFds() {
   EraseIf(&table.known.pipes, [](const PipeEnds& pipe) { return !IsThere(pipe); });
   EraseIf(&table.pipes_of_others, [](const PipeEnds& pipe) { return !IsThere(pipe); });
   std::sort(table.known.pipes.begin(), table.known.pipes.end(),
@@ -237,6 +235,16 @@ const KnownLoopFds& PruneLoopFds() {
 }
 
 const std::vector<PipeEnds>& PipesOfOthers() { return table.pipes_of_others; }
+
+bool IsPlainEventFd(int fd) {
+  return std::find(table.plain_event_fds.begin(), table.plain_event_fds.end(), fd) != table.plain_event_fds.end();
+}
+
+void NotePlainEventFd(int fd) {
+  if (!IsPlainEventFd(fd)) table.plain_event_fds.push_back(fd);
+}
+
+void ForgetLoopFd(int fd) { ForgetFd(fd); }
 
 void KeepNewLoopFdsFrom(int fd) { table.least_new = fd; }
 

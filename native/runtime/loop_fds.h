@@ -50,14 +50,23 @@ void OpenLoopGate();
 void LockLoopFds();
 void UnlockLoopFds();
 
-// Forking thread, locked: what there is now. What was closed since, or is somebody else's by now, is forgotten.
-const KnownLoopFds& PruneLoopFds();
+// Forking thread, locked: what has been made and, as far as is known, not been closed; the reader finds out. Pipes that
+// were closed since, or whose numbers are somebody else's by now, are forgotten.
+const KnownLoopFds& LoopFds();
 // Of its pipes, those that were made by others than the main thread.
 const std::vector<PipeEnds>& PipesOfOthers();
 
 // The pipe that the runtime has made last since LockLoopFds, or {-1, -1} (libuv makes its signal lock pipe anew in its
 // own fork handler).
 PipeEnds LastPipe();
+
+// Forking thread, locked: whether this is known to be an eventfd that is no semaphore. Which it is, is in none of its
+// flags.
+bool IsPlainEventFd(int fd);
+void NotePlainEventFd(int fd);
+
+// Forking thread, locked: the number has got another meaning, by ways that are not watched.
+void ForgetLoopFd(int fd);
 
 // Child: loops that are made from here on get eventfds and pipes of this number or a higher one.
 void KeepNewLoopFdsFrom(int fd);
@@ -67,6 +76,7 @@ Result<std::vector<int>> ListOpenFds();
 
 // What proc(5) says `fd` is: "anon_inode:[eventfd]".
 bool FdLinkIs(int fd, const char* expected);
+inline constexpr char kEpollLink[] = "anon_inode:[eventpoll]";
 inline constexpr char kEventFdLink[] = "anon_inode:[eventfd]";
 
 }  // namespace atfork::runtime

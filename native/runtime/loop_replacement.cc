@@ -6,6 +6,7 @@
 
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/stat.h>
@@ -60,7 +61,8 @@ constexpr size_t kMostRanges = child::kMaxConfinedRanges - 32;
 
 std::string FdInfoPath(int fd) { return "/proc/self/fdinfo/" + std::to_string(fd); }
 
-Status ReadFdInfo(int fd, std::vector<char>* buffer) {
+// False when it has been closed.
+Result<bool> ReadFdInfo(int fd, std::vector<char>* buffer) {
   const std::string path = FdInfoPath(fd);
   const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   ssize_t got = file ? 0 : -1;
@@ -72,9 +74,10 @@ Status ReadFdInfo(int fd, std::vector<char>* buffer) {
     if (got <= 0) break;
     length += static_cast<size_t>(got);
   }
+  if (!file && fcntl(fd, F_GETFD) < 0) return false;
   if (got < 0) return Error{errno, file ? "read" : "open", "fork", nullptr, path + ", of another thread's event loop"};
   (*buffer)[length] = '\0';
-  return Unit{};
+  return true;
 }
 
 bool IsReplaced(int fd) {
@@ -91,18 +94,33 @@ void Add(const Replacement& replacement) {
   snapshot.replacements.push_back(replacement);
 }
 
-Status AddEventFd(int fd, std::vector<char>* buffer) {
-  Status read = ReadFdInfo(fd, buffer);
-  if (!read) return read;
+// Nothing to be read: the count is 0, and reading it from proc(5), which takes longer, can be left out.
+bool IsIdle(int fd) {
+  struct pollfd waiting = {fd, POLLIN, 0};
+  return poll(&waiting, 1, 0) == 0;
+}
+
+// True when it was one.
+Result<bool> AddEventFd(int fd, std::vector<char>* buffer) {
+  if (IsPlainEventFd(fd) && FdLinkIs(fd, kEventFdLink) && IsIdle(fd)) {
+    const int flags = (fcntl(fd, F_GETFL) & O_NONBLOCK) != 0 ? EFD_NONBLOCK : 0;
+    Add({Replacement::kEventFd, fd, -1, 0, flags});
+    Confine(fd);
+    return true;
+  }
+  Result<bool> read = ReadFdInfo(fd, buffer);
+  if (!read || !read.value()) return read;
   const char* count = std::strstr(buffer->data(), "eventfd-count:");
   if (count == nullptr) {
+    if (!FdLinkIs(fd, kEventFdLink)) return false;
     return Error::Refused("ERR_ATFORK_UNSUPPORTED", "fork", FdInfoPath(fd) + " does not tell an eventfd's count");
   }
   int flags = (fcntl(fd, F_GETFL) & O_NONBLOCK) != 0 ? EFD_NONBLOCK : 0;
   if (std::strstr(buffer->data(), "eventfd-semaphore: 1") != nullptr) flags |= EFD_SEMAPHORE;
+  if ((flags & EFD_SEMAPHORE) == 0) NotePlainEventFd(fd);
   Add({Replacement::kEventFd, fd, -1, std::strtoull(count + sizeof "eventfd-count:" - 1, nullptr, 16), flags});
   Confine(fd);
-  return Unit{};
+  return true;
 }
 
 // proc(5): "tfd: 17 events: 19 data: 11", numbers in hexadecimal but the first.
@@ -119,10 +137,23 @@ void ReadRegistrations(int epoll_fd, const char* text) {
   }
 }
 
+// True when it was one.
+Result<bool> AddEpollSet(int fd, std::vector<char>* buffer) {
+  Result<bool> read = ReadFdInfo(fd, buffer);
+  if (!read || !read.value()) return read;
+  const size_t before = snapshot.registrations.size();
+  ReadRegistrations(fd, buffer->data());
+  if (snapshot.registrations.size() == before && !FdLinkIs(fd, kEpollLink)) return false;
+  snapshot.epoll_fds.push_back(fd);
+  return true;
+}
+
 // Reading of it fails only at its end, or when nothing has come: libuv aborts on anything else.
 Status AddRegistered(int fd, const std::vector<PipeEnds>& pipes, std::vector<char>* buffer) {
   if (IsReplaced(fd)) return Unit{};
-  if (FdLinkIs(fd, kEventFdLink)) return AddEventFd(fd, buffer);
+  Result<bool> added = AddEventFd(fd, buffer);
+  if (!added) return added.error();
+  if (added.value()) return Unit{};
   const auto pipe = std::lower_bound(pipes.begin(), pipes.end(), fd,
                                      [](const PipeEnds& candidate, int number) { return candidate.read_end < number; });
   if (pipe != pipes.end() && pipe->read_end == fd) {
@@ -201,14 +232,14 @@ int Replace(const Replacement& replacement, int dead) {
 
 Status SnapshotLoopFds(int own_epoll_fd, int own_event_fd, bool workers) {
   snapshot = Snapshot();
-  const KnownLoopFds& known = PruneLoopFds();
+  const KnownLoopFds& known = LoopFds();
   std::vector<char> buffer;
+  std::vector<int> gone;
   for (const EpollSet& set : known.epoll_sets) {
     if (set.fd == own_epoll_fd) continue;
-    Status read = ReadFdInfo(set.fd, &buffer);
-    if (!read) return read;
-    snapshot.epoll_fds.push_back(set.fd);
-    ReadRegistrations(set.fd, buffer.data());
+    Result<bool> added = AddEpollSet(set.fd, &buffer);
+    if (!added) return added.error();
+    if (!added.value()) gone.push_back(set.fd);
   }
   for (const Registration& registration : snapshot.registrations) {
     Status added = AddRegistered(registration.fd, known.pipes, &buffer);
@@ -217,9 +248,11 @@ Status SnapshotLoopFds(int own_epoll_fd, int own_event_fd, bool workers) {
   // A loop that has not run yet has registered nothing.
   for (const int fd : known.event_fds) {
     if (fd == own_event_fd || IsReplaced(fd)) continue;
-    Status added = AddEventFd(fd, &buffer);
-    if (!added) return added;
+    Result<bool> added = AddEventFd(fd, &buffer);
+    if (!added) return added.error();
+    if (!added.value()) gone.push_back(fd);
   }
+  for (const int fd : gone) ForgetLoopFd(fd);
   for (const PipeEnds& pipe : PipesOfOthers()) {
     if (IsReplaced(pipe.read_end)) continue;
     Add({Replacement::kPipe, pipe.read_end, pipe.write_end, 0, 0});

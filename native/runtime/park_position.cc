@@ -183,24 +183,24 @@ void FailInterruptedCall(ucontext_t* context, int error) {
 
 Position JudgePosition(const ucontext_t& context, ThreadRole role, const LoadedModules& modules) {
   if (!modules.IsLibraryCode(ProgramCounter(context))) {
-    return {role != ThreadRole::kPoolThread, "in the runtime's code"};
+    return {role != ThreadRole::kPoolThread, false, "in the runtime's code"};
   }
   const SystemCall call = InterruptedCall(context);
   if (role == ThreadRole::kPoolThread) {
     const bool waits = call.present && (!call.restarts || WaitsForOthers(call) || MayWaitToOpen(call));
-    return {waits, "at work"};
+    return {waits, false, "at work"};
   }
-  if (!call.present) return {false, "inside a library"};
-  if (IsEpollWait(call.number)) return {true, "epoll_wait"};
+  if (!call.present) return {false, false, "inside a library"};
+  if (IsEpollWait(call.number)) return {true, false, "epoll_wait"};
   if (call.number == SYS_futex) {
-    if (WaitsForLibraryLock(call, modules)) return {false, "waiting for a lock of a library"};
-    return {true, "futex"};
+    if (WaitsForLibraryLock(call, modules)) return {false, true, "waiting for a lock of a library"};
+    return {true, false, "futex"};
   }
   // A call that answered EINTR has done nothing, and is not made again unless the thread decides so.
-  if (!call.restarts) return {true, "interrupted system call"};
+  if (!call.restarts) return {true, false, "interrupted system call"};
   // The kernel would make the call again in both processes: not for a thread that goes on freely in the child.
-  if (role == ThreadRole::kRuntime || !WaitsForOthers(call)) return {false, "inside a system call"};
-  return {true, "waiting in a system call"};
+  if (role == ThreadRole::kRuntime || !WaitsForOthers(call)) return {false, true, "inside a system call"};
+  return {true, false, "waiting in a system call"};
 }
 
 }  // namespace atfork::runtime

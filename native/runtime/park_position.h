@@ -28,6 +28,7 @@ enum class ThreadRole : uint8_t {
 // Where a thread stands.
 struct Position {
   bool may_park;
+  bool waits;          // may_park is false, and it will not come out of there by itself
   const char* reason;  // static: why not, or what it waits in
 };
 

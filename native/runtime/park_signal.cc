@@ -77,17 +77,20 @@ bool Answer(ParkedThread* thread, ParkState state) {
   return true;
 }
 
-// `round` was read before the answer: a release after that has moved on from it.
-void WaitForRelease(ParkedThread* thread, uint32_t round) {
+void WaitForRelease(ParkedThread* thread) {
   struct timespec deadline;
   clock_gettime(CLOCK_MONOTONIC, &deadline);
   deadline.tv_sec += kOversleepSeconds;
-  while (thread->state.load(std::memory_order_acquire) == ParkState::kParked) {
+  for (;;) {
+    // A release after this has moved on from it.
+    const uint32_t round = park_signal.round.load(std::memory_order_acquire);
+    if (thread->state.load(std::memory_order_acquire) != ParkState::kParked) break;
     if (Futex(&park_signal.round, FUTEX_WAIT_BITSET, round, &deadline) == -1 && errno == ETIMEDOUT) {
       park_signal.overslept.store(true);
       thread->state.store(ParkState::kReleased);
     }
   }
+  Futex(&park_signal.round, FUTEX_WAKE, INT_MAX, nullptr);  // see WakeAllReleased
 }
 
 // Saves what a new kernel thread needs besides the registers, which the signal frame holds.
@@ -133,8 +136,7 @@ void Park(ParkedThread* thread, ucontext_t* context) {
   }
   FillRestartRecord(thread);
   if (_setjmp(thread->restart.context) == 0) {
-    const uint32_t round = park_signal.round.load(std::memory_order_acquire);
-    if (Answer(thread, ParkState::kParked)) WaitForRelease(thread, round);
+    if (Answer(thread, ParkState::kParked)) WaitForRelease(thread);
     return;
   }
   // In the child, brought back. Returning from the handler restores registers and signal mask: the thread goes on.
@@ -215,6 +217,11 @@ void ReleaseParked(ParkedThread* thread) {
 void WakeReleased() {
   park_signal.round.fetch_add(1, std::memory_order_release);
   Futex(&park_signal.round, FUTEX_WAKE, INT_MAX, nullptr);
+}
+
+void WakeAllReleased() {
+  park_signal.round.fetch_add(1, std::memory_order_release);
+  Futex(&park_signal.round, FUTEX_WAKE, 1, nullptr);
 }
 
 void AwaitAnswers(int64_t deadline_ns) {

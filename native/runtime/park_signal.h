@@ -77,9 +77,12 @@ int InstallParkHandler();
 // Sends the signal to `thread`. 0, ESRCH when it is gone, or EAGAIN (RLIMIT_SIGPENDING).
 int AskToPark(ParkedThread* thread);
 
-// Parent: lets a parked thread go on, once WakeReleased is called, or withdraws the question. Any state.
+// Parent: lets a parked thread go on, once it is woken, or withdraws the question. Any state.
 void ReleaseParked(ParkedThread* thread);
 void WakeReleased();
+// The same, when nobody stays parked: the first wakes the others. To wake them all, the forking thread would take
+// longer than for all the rest of a small fork.
+void WakeAllReleased();
 
 // Waits until everybody who was asked has answered, at most until the absolute CLOCK_MONOTONIC `deadline_ns`.
 void AwaitAnswers(int64_t deadline_ns);

@@ -1,6 +1,6 @@
 // pool_rest.cc - see pool_rest.h.
 // Runs in:  the main thread; WatchedCondWait on any thread of the runtime.
-// Calls:    pthread_mutex_trylock(3), open(2), read(2) on proc(5); futex(2).
+// Calls:    pthread_mutex_trylock(3), openat(2), read(2) on proc(5); futex(2).
 // Rests on: libuv src/threadpool.c: work is queued, taken and its condition variable signalled under the one mutex; an
 //           item's result is posted before the thread comes back for the mutex. So who sleeps on the condition variable
 //           while the mutex is held here was not signalled: who was has been woken, and is seen running, or waiting for
@@ -62,9 +62,9 @@ enum class Reading { kInCall, kRunning, kGone, kForbidden };
 // "202 0x55... 0x189 0x0 0x0 0x0 0xffffffff 0x7f... 0x7f...": number, arguments, stack pointer, program counter; or
 // "running".
 Reading ReadSystemCall(pid_t tid, SystemCall* call) {
-  char path[64], text[256];
-  std::snprintf(path, sizeof path, "/proc/self/task/%d/syscall", tid);
-  const int fd = open(path, O_RDONLY | O_CLOEXEC);
+  char path[32], text[256];
+  std::snprintf(path, sizeof path, "%d/syscall", tid);
+  const int fd = openat(TaskFolder(), path, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return errno == ENOENT ? Reading::kGone : Reading::kForbidden;
   const ssize_t length = read(fd, text, sizeof text - 1);
   close(fd);

@@ -26,6 +26,7 @@ constexpr int64_t kQuickTry = 2 * kMillisecond;
 constexpr int64_t kFirstPatience = 20 * kMillisecond;
 constexpr int64_t kLastPatience = 50 * kMillisecond;
 constexpr long kBetweenTriesNs = 1000 * 1000;
+constexpr int64_t kAnswerPatience = 200 * 1000;
 constexpr long kBetweenAsksNs = 30 * 1000;
 constexpr long kBetweenLooksNs = 50 * 1000;
 
@@ -62,19 +63,62 @@ void SendBackFromInnerLoops() {
   if (found) WakeReleased();
 }
 
-// Parks everybody until `until`.
-Outcome TryPark(int64_t until, Obstacle* obstacle) {
+// The pool, which may still have work to finish.
+class PoolHold {
+ public:
+  explicit PoolHold(Obstacle* obstacle) : obstacle_(obstacle) {}
+  ~PoolHold() {
+    if (!kept_) Drop();
+  }
+  PoolHold(const PoolHold&) = delete;
+  PoolHold& operator=(const PoolHold&) = delete;
+
+  // True when it is held, as it is now: what else there is of it has been found since.
+  bool Try() {
+    if (held_ && PoolThreads().size() == threads_) return true;
+    Drop();
+    held_ = HoldPool(&obstacle_->busy);
+    threads_ = PoolThreads().size();
+    return held_;
+  }
+  void Drop() {
+    if (held_) ReleasePool();
+    held_ = false;
+  }
+  // Beyond this object's life.
+  void Keep() { kept_ = true; }
+
+ private:
+  Obstacle* const obstacle_;
+  size_t threads_ = 0;
+  bool held_ = false;
+  bool kept_ = false;
+};
+
+// Parks everybody until `until`; a `quick` try is over sooner if all who are left wait where they cannot be parked,
+// perhaps for one that is. Those who are on their way, or have not been given a processor yet, would not come sooner if
+// the others ran. While they answer, there is time to look at the pool.
+Outcome TryPark(bool quick, int64_t until, Obstacle* obstacle, PoolHold* pool) {
   CloseLoopGate();
+  int64_t waiting_since = kNoDeadline;
   for (;;) {
     Status called = CallRoll();
     if (!called) return Fail(obstacle, called.error());
     SendBackFromInnerLoops();
-    const Tally tally = CountAnswers();
-    if (tally.asked + tally.others == 0) return Outcome::kParked;
-    if (MonotonicNanos() >= until) return Outcome::kNotYet;
-    const int error = AskOnce(until);
+    const Tally before = CountAnswers();
+    if (before.asked + before.others == 0) return Outcome::kParked;
+    const int64_t now = MonotonicNanos();
+    if (before.waiting < before.others) waiting_since = kNoDeadline;
+    if (now >= until || (quick && waiting_since < now - kQuickTry)) return Outcome::kNotYet;
+    const int error = Ask();
     if (error != 0) return Fail(obstacle, Error::Errno("rt_tgsigqueueinfo", "quiesce", error));
-    if (CountAnswers().others != 0) Pause(kBetweenAsksNs);
+    if (quick) pool->Try();
+    // Not for all answers: those who have refused run on, and may have the processor that another needs to answer.
+    AwaitEverybody(std::min(until, MonotonicNanos() + kAnswerPatience));
+    const Tally after = CountAnswers();
+    if (after.others == 0) continue;
+    if (after.waiting == after.others) waiting_since = std::min(waiting_since, MonotonicNanos());
+    Pause(kBetweenAsksNs);
   }
 }
 
@@ -85,23 +129,28 @@ bool TryParkPoolThreads(int64_t until) {
     if (AddPoolThread(tid) == nullptr) return false;
   }
   if (PoolThreadsInCalls().empty()) return true;
-  if (AskOnce(until) != 0) return false;
+  if (Ask() != 0) return false;
+  AwaitEverybody(until);
   const Tally tally = CountAnswers();
   return tally.asked + tally.others == 0;
 }
 
-// The same, and then holds the pool, which may still have work to finish.
-Outcome TryParkAndHold(int64_t until, Obstacle* obstacle) {
-  const Outcome outcome = TryPark(until, obstacle);
+// The same, and then holds the pool.
+Outcome TryParkAndHold(bool quick, int64_t until, Obstacle* obstacle) {
+  PoolHold pool(obstacle);
+  const Outcome outcome = TryPark(quick, until, obstacle, &pool);
   if (outcome != Outcome::kParked) return outcome;
   for (;;) {
-    if (HoldPool(&obstacle->busy)) {
-      if (TryParkPoolThreads(until)) return Outcome::kParked;
+    if (pool.Try()) {
+      if (TryParkPoolThreads(until)) {
+        pool.Keep();
+        return Outcome::kParked;
+      }
       obstacle->busy = DescribeStuck();
       ReleasePoolThreads();
-      ReleasePool();
+      pool.Drop();
     }
-    if (MonotonicNanos() >= until) return Outcome::kNotYet;
+    if (quick || MonotonicNanos() >= until) return Outcome::kNotYet;
     Pause(kBetweenLooksNs);
   }
 }
@@ -133,7 +182,7 @@ Status Quiesce(int64_t deadline) {
   Obstacle obstacle;
 
   // Most of the time everybody can be parked at once, and the pool is at rest.
-  Outcome outcome = TryParkAndHold(std::min(deadline, MonotonicNanos() + kQuickTry), &obstacle);
+  Outcome outcome = TryParkAndHold(true, std::min(deadline, MonotonicNanos() + kFirstPatience), &obstacle);
   for (int64_t patience = kFirstPatience; outcome != Outcome::kParked;
        patience = std::min(2 * patience, kLastPatience)) {
     const std::string stuck = DescribeStuck();
@@ -144,7 +193,7 @@ Status Quiesce(int64_t deadline) {
     // Now with patience. The pool first, with everybody else running, since what it is busy with may need them; but if
     // it does not come to rest so, those who give it work are stopped while it finishes.
     AwaitPool(std::min(deadline, MonotonicNanos() + patience), &obstacle.busy);
-    outcome = TryParkAndHold(std::min(deadline, MonotonicNanos() + patience), &obstacle);
+    outcome = TryParkAndHold(false, std::min(deadline, MonotonicNanos() + patience), &obstacle);
   }
   return Unit{};
 }

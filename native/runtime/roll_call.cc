@@ -4,10 +4,12 @@
 // Rests on: a slot is given to a new thread only when no signal for it is under way (park_signal.h).
 #include "runtime/roll_call.h"
 
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "posix/futex.h"
 #include "posix/thread_census.h"
@@ -20,12 +22,27 @@ namespace {
 constexpr int64_t kAnswerPoll = 2 * 1000 * 1000;
 constexpr int64_t kLookPatience = 10 * 1000 * 1000;
 
+struct Identity {
+  pid_t tid;
+  uintptr_t descriptor;
+  uintptr_t routine;
+};
+
 // Process-wide, main thread only.
 struct State {
   const GlibcLayout* layout = nullptr;
+  pid_t self = 0;
+  std::vector<Identity> identities;
+  uint64_t starts = 0;
   std::vector<ParkedThread*> threads;
   std::vector<pid_t> pool;
   bool out_of_slots = false;
+
+  // Of the last pass over them all.
+  UniqueFd tasks;
+  uint64_t links = 0;   // how many threads the kernel said there were, before it listed them
+  uint64_t listed = 0;  // how many it listed
+  bool others = false;  // some are nobody that is parked, or held: they may come and go
 };
 State state;
 
@@ -74,19 +91,55 @@ ParkedThread* Add(pid_t tid, uintptr_t descriptor, ThreadRole role) {
   slot->task = nullptr;
   slot->look = false;
   slot->state.store(ParkState::kRefused);
-  slot->position = {false, nullptr};
+  slot->position = {false, false, nullptr};
   state.threads.push_back(slot);
   return slot;
 }
 
+// A folder has two links and one for each in it: fs/proc/base.c, proc_task_getattr.
+uint64_t CountTasks() {
+  struct stat status;
+  return fstat(state.tasks.get(), &status) == 0 ? status.st_nlink - 2 : 0;
+}
+
+// Nobody can have been started since: all that there were are parked, or of the pool, which only grows from inside, and
+// there are as many.
+bool IsComplete() {
+  if (!state.tasks || state.others || state.listed != state.links || CountTasks() != state.links) return false;
+  return std::all_of(state.threads.begin(), state.threads.end(), [](const ParkedThread* thread) {
+    return thread->state.load(std::memory_order_acquire) == ParkState::kParked;
+  });
+}
+
+// The start routine of the thread `tid`, 0 when it has none; `descriptor` receives its struct pthread. Both are read
+// anew whenever the runtime has started a thread since: until then the same number and the same struct are the same
+// thread's, or that of another library's that has taken its place, which comes to no harm by being asked.
+uintptr_t RoutineOf(pid_t tid, uintptr_t* descriptor) {
+  const uint64_t starts = ThreadStarts();
+  if (state.starts != starts) state.identities.clear();
+  state.starts = starts;
+  *descriptor = FindDescriptor(state.layout->thread, tid);
+  for (const Identity& known : state.identities) {
+    if (known.tid == tid && known.descriptor == *descriptor) return known.routine;
+  }
+  *descriptor = DescriptorOf(tid);
+  const uintptr_t routine = *descriptor == 0 ? 0 : StartRoutineOf(state.layout->thread, *descriptor);
+  if (routine != 0) state.identities.push_back({tid, *descriptor, routine});
+  return routine;
+}
+
 bool VisitThread(pid_t tid, void*) {
-  if (tid == getpid()) return true;
+  ++state.listed;
+  if (tid == state.self) return true;
   for (const ParkedThread* thread : state.threads) {
     if (thread->tid == tid && thread->state.load() != ParkState::kGone) return true;
   }
-  const uintptr_t descriptor = DescriptorOf(tid);
-  const uintptr_t routine = descriptor == 0 ? 0 : StartRoutineOf(state.layout->thread, descriptor);
-  if (!IsRuntimeRoutine(routine)) return true;
+  uintptr_t descriptor;
+  const uintptr_t routine = RoutineOf(tid, &descriptor);
+  if (!IsRuntimeRoutine(routine)) {
+    state.others = true;
+    return true;
+  }
   const ThreadRole role = RoleOf(routine, descriptor);
   if (role == ThreadRole::kPoolThread) {
     state.pool.push_back(tid);
@@ -113,7 +166,6 @@ void Release(Predicate leaves) {
   for (ParkedThread* thread : state.threads) {
     if (leaves(thread)) ReleaseParked(thread);
   }
-  WakeReleased();
   state.threads.erase(std::remove_if(state.threads.begin(), state.threads.end(), leaves), state.threads.end());
 }
 
@@ -126,16 +178,23 @@ const std::vector<ParkedThread*>& Participants() { return state.threads; }
 const std::vector<pid_t>& PoolThreads() { return state.pool; }
 
 Status CallRoll() {
+  if (IsComplete()) return Unit{};
   Result<UniqueFd> tasks = OpenTaskDirectory();
   if (!tasks) return tasks.error();
+  state.tasks = std::move(tasks.value());
+  state.self = getpid();
   state.pool.clear();
-  state.out_of_slots = false;
-  Status visited = ForEachThread(tasks.value().get(), VisitThread, nullptr);
+  state.out_of_slots = state.others = false;
+  state.listed = 0;
+  state.links = CountTasks();
+  Status visited = ForEachThread(state.tasks.get(), VisitThread, nullptr);
   if (visited && state.out_of_slots) {
     return Error::Refused("ERR_ATFORK_UNSUPPORTED", "quiesce", "too many threads");
   }
   return visited;
 }
+
+int TaskFolder() { return state.tasks.get(); }
 
 ParkedThread* AddPoolThread(pid_t tid) { return Add(tid, DescriptorOf(tid), ThreadRole::kPoolThread); }
 
@@ -144,26 +203,31 @@ Tally CountAnswers() {
   for (const ParkedThread* thread : state.threads) {
     const ParkState now = thread->state.load(std::memory_order_acquire);
     tally.asked += now == ParkState::kAsked;
+    tally.waiting += now == ParkState::kRefused && thread->position.waits;
     tally.others += now != ParkState::kAsked && now != ParkState::kParked && now != ParkState::kGone;
   }
   return tally;
 }
 
-int AskOnce(int64_t until) {
+int Ask() {
   for (ParkedThread* thread : state.threads) {
     const ParkState now = thread->state.load(std::memory_order_acquire);
     if (now == ParkState::kParked || now == ParkState::kAsked || now == ParkState::kGone) continue;
     const int error = AskToPark(thread);
     if (error != 0 && error != ESRCH) return error;
   }
-  for (;;) {
+  return 0;
+}
+
+void AwaitEverybody(int64_t until) {
+  do {
     AwaitAnswers(std::min(until, MonotonicNanos() + kAnswerPoll));
-    if (CountAnswers().asked == 0 || MonotonicNanos() >= until) return 0;
+    if (CountAnswers().asked == 0) return;
     for (ParkedThread* thread : state.threads) {
       // A thread that ended before the signal reached it will not answer.
       if (thread->state.load() == ParkState::kAsked && !IsAlive(thread->tid)) GiveUpOn(thread);
     }
-  }
+  } while (MonotonicNanos() < until);
 }
 
 bool AskPoolThread(pid_t tid, SystemCall* call) {
@@ -196,12 +260,18 @@ std::string DescribeStuck() {
 
 void ReleasePoolThreads() {
   Release([](const ParkedThread* thread) { return thread->role == ThreadRole::kPoolThread; });
+  WakeReleased();
 }
 
 void ReleaseEverybody() {
   Release([](const ParkedThread*) { return true; });
+  state.tasks.reset();
+  WakeAllReleased();
 }
 
-void ForgetEverybody() { state.threads.clear(); }
+void ForgetEverybody() {
+  state.threads.clear();
+  state.tasks.reset();
+}
 
 }  // namespace atfork::runtime

@@ -28,17 +28,22 @@ const std::vector<pid_t>& PoolThreads();
 // Adds each thread of the runtime that does not take part yet.
 Status CallRoll();
 
+// /proc/self/task, open since the last CallRoll.
+int TaskFolder();
+
 // Adds a thread of libuv's pool; null when there is no room.
 ParkedThread* AddPoolThread(pid_t tid);
 
 struct Tally {
   int asked = 0;
-  int others = 0;  // neither asked nor parked
+  int others = 0;   // neither asked nor parked
+  int waiting = 0;  // of those, who has refused and will not come out of there by itself
 };
 Tally CountAnswers();
 
-// Asks everyone who is not parked, and waits for the answers. 0 or an errno.
-int AskOnce(int64_t until);
+// Asks everyone who is not parked; 0 or an errno. The answers are waited for by the other.
+int Ask();
+void AwaitEverybody(int64_t until);
 
 // Where a pool thread stands, by its own account. False when it is gone or does not answer.
 bool AskPoolThread(pid_t tid, SystemCall* call);

@@ -150,7 +150,9 @@ bool RunOnRestartedThreads(void (*task)(void*), void* argument) {
     const bool there = ReadOwnMemory(thread->descriptor + state.layout.tid, &its, sizeof its);
     if (!there || its == thread->tid) thread->state.store(ParkState::kGone);
   }
-  const bool answered = AskOnce(deadline) == 0 && CountAnswers().asked == 0;
+  bool answered = Ask() == 0;
+  AwaitEverybody(deadline);
+  answered = answered && CountAnswers().asked == 0;
   ReleaseEverybody();
   return answered;
 }

@@ -5,6 +5,7 @@
 #include "runtime/task_limits.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <sys/mman.h>
@@ -22,6 +23,8 @@
 #include <new>
 #include <string>
 #include <vector>
+
+#include "posix/fd.h"
 
 namespace atfork::runtime {
 namespace {
@@ -56,13 +59,15 @@ long ReadNumber(const std::string& path, long otherwise) {
   return value;
 }
 
+// "0.20 0.18 0.12 1/80 11206"; -1 when it cannot be read. Read at each fork.
 long TasksInAll() {
-  std::FILE* const file = std::fopen("/proc/loadavg", "re");
-  if (file == nullptr) return -1;
-  long tasks = -1;
-  if (std::fscanf(file, "%*f %*f %*f %*d/%ld", &tasks) != 1) tasks = -1;
-  std::fclose(file);
-  return tasks;
+  char text[128];
+  const UniqueFd file(open("/proc/loadavg", O_RDONLY | O_CLOEXEC));
+  const ssize_t length = file ? read(file.get(), text, sizeof text - 1) : -1;
+  if (length <= 0) return -1;
+  text[length] = '\0';
+  const char* const slash = std::strchr(text, '/');
+  return slash == nullptr ? -1 : std::atol(slash + 1);
 }
 
 // The group at `path` below `mount`, and those above it.

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <vector>
 
 #include "posix/fork_lock.h"
@@ -22,6 +23,7 @@ struct State {
   ThreadLayout layout;
   ModuleSpan runtime;
   int (*pthread_create)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*) = ::pthread_create;
+  std::atomic<uint64_t> starts{0};
 
   ForkLock lock;
   uintptr_t pool_routine = 0;
@@ -39,6 +41,7 @@ bool Contains(const std::vector<uintptr_t>& values, uintptr_t value) {
 }
 
 int WatchedPthreadCreate(pthread_t* thread, const pthread_attr_t* attributes, void* (*start)(void*), void* argument) {
+  state.starts.fetch_add(1);
   const int result = state.pthread_create(thread, attributes, start, argument);
   if (result != 0) return result;
   const auto routine = reinterpret_cast<uintptr_t>(start);
@@ -124,6 +127,8 @@ bool KnowsPoolRoutine() {
   const ForkLock::Guard guard(&state.lock);
   return state.pool_routine != 0;
 }
+
+uint64_t ThreadStarts() { return state.starts.load(); }
 
 bool IsRuntimeRoutine(uintptr_t routine) { return state.runtime.Contains(routine); }
 

@@ -34,6 +34,9 @@ bool KeepEarliestWorker();
 void LearnPoolRoutineFromThisThread();
 bool KnowsPoolRoutine();
 
+// How many threads the runtime has begun to start, since it is watched.
+uint64_t ThreadStarts();
+
 // Whether a thread started with `routine` belongs to the runtime, and as what it takes part in a fork.
 bool IsRuntimeRoutine(uintptr_t routine);
 ThreadRole RoleOf(uintptr_t routine, uintptr_t descriptor);

@@ -96,6 +96,16 @@ Napi::Value TimeFork(Napi::Env env, pid_t (*fork_function)()) {
 // rawFork(): _Fork(3), which runs no handler of pthread_atfork(3).
 Napi::Value RawFork(const Napi::CallbackInfo& info) { return TimeFork(info.Env(), _Fork); }
 
+// forkWithHeap() -> pid: _Fork(3) as a program would have it, V8's heap included, and left out again as it was.
+Napi::Value ForkWithHeap(const Napi::CallbackInfo& info) {
+  AdviseMarked(MADV_DOFORK);
+  const pid_t pid = _Fork();
+  if (pid == 0) _exit(0);
+  AdviseMarked(MADV_DONTFORK);
+  if (pid < 0) return Fail(info.Env(), "fork", errno);
+  return Napi::Number::New(info.Env(), pid);
+}
+
 // libcFork(): fork(3), with everybody's handlers.
 Napi::Value LibcFork(const Napi::CallbackInfo& info) { return TimeFork(info.Env(), fork); }
 
@@ -158,6 +168,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("includeMarked", Napi::Function::New(env, IncludeMarked));
   exports.Set("leaveOutMarked", Napi::Function::New(env, LeaveOutMarked));
   exports.Set("rawFork", Napi::Function::New(env, RawFork));
+  exports.Set("forkWithHeap", Napi::Function::New(env, ForkWithHeap));
   exports.Set("libcFork", Napi::Function::New(env, LibcFork));
   exports.Set("makePipe", Napi::Function::New(env, MakePipe));
   exports.Set("startControl", Napi::Function::New(env, StartControl));
