@@ -89,16 +89,19 @@ class Stopwatch {
 };
 
 [[noreturn]] void AbandonChild(const char* what, int error) {
-  if (ExpectsCompletion()) {
-    TellCompletion(error != 0 ? error : EAGAIN);
-    _exit(child::kChildFailure);
-  }
   char text[160];
   const int length = std::snprintf(text, sizeof text, "atfork: the forked child could not be completed: %s: %s\n", what,
                                    error == 0 ? "failed" : std::strerror(error));
   if (write(STDERR_FILENO, text, static_cast<size_t>(length)) < 0) {
     // There is nobody else to tell.
   }
+  _exit(child::kChildFailure);
+}
+
+// A thread could not be started. A parent that waits to hear of it says so in its own words.
+[[noreturn]] void AbandonForLackOfTasks(const char* what, int error) {
+  if (!ExpectsCompletion()) AbandonChild(what, error);
+  TellCompletion(error);
   _exit(child::kChildFailure);
 }
 
@@ -133,14 +136,14 @@ void RestoreThreads(uv_loop_t* loop, const ParkedCounts& counts) {
   OpenLoopGate();
   ReleasePool();
   error = RestartRuntimeThreads();
-  if (error != 0) AbandonChild("clone", error);
+  if (error != 0) AbandonForLackOfTasks("clone", error);
 }
 
 // The rest of the child, with its signals back: the threads of libuv's pool inherit the mask.
 void CompleteChild(uv_loop_t* loop, const ParkedCounts& counts) {
   if (ExpectsCompletion()) {
     const int error = ProbeThreads(PoolSize());
-    if (error != 0) AbandonChild("pthread_create", error);
+    if (error != 0) AbandonForLackOfTasks("pthread_create", error);
   }
   // Those that come back for it use the parent's pool to its end.
   if (!AwaitEndedPoolThreads(DeadlineAfterMs(kPoolPatienceMs))) AbandonChild("a libuv-pool thread does not end", 0);

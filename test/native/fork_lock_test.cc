@@ -7,8 +7,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <atomic>
-
 #include "test.h"
 
 namespace {
@@ -20,8 +18,9 @@ ForkLock* lock = nullptr;
 // Equal whenever nobody is inside.
 volatile int first = 0;
 volatile int second = 0;
-std::atomic<bool> inside{false};
-std::atomic<bool> leave{false};
+// StayInside says that it is there, and hears that it may leave.
+int inside[2];
+int leave[2];
 
 void* ChangeForEver(void*) {
   for (;;) {
@@ -35,8 +34,9 @@ void* ChangeForEver(void*) {
 
 void* StayInside(void*) {
   const ForkLock::Guard guard(lock);
-  inside.store(true);
-  while (!leave.load()) usleep(1000);
+  char byte = 0;
+  CHECK_EQ(write(inside[1], &byte, 1), 1);
+  CHECK_EQ(read(leave[0], &byte, 1), 1);
   return nullptr;
 }
 
@@ -75,13 +75,16 @@ TEST(fork_lock_is_whole_in_the_child) {
 
 TEST(fork_lock_does_not_hold_up_a_child_of_somebody_else) {
   lock = new ForkLock;
+  CHECK_EQ(pipe(inside), 0);
+  CHECK_EQ(pipe(leave), 0);
   pthread_t thread;
   CHECK_EQ(pthread_create(&thread, nullptr, StayInside, nullptr), 0);
-  while (!inside.load()) usleep(1000);
+  char byte = 0;
+  CHECK_EQ(read(inside[0], &byte, 1), 1);
   const pid_t pid = fork();
   if (pid == 0) CheckChild(false);
   CheckEnds(pid);
-  leave.store(true);
+  CHECK_EQ(write(leave[1], &byte, 1), 1);
   CHECK_EQ(pthread_join(thread, nullptr), 0);
   const ForkLock::Guard guard(lock);
   CHECK(guard.entered());

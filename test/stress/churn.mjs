@@ -15,6 +15,7 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
+import { runCommand } from '../helpers/command.mjs';
 import { runSession } from '../helpers/session.mjs';
 import { churn } from '../suite/cases.mjs';
 
@@ -58,17 +59,10 @@ async function run(node, version, forks) {
   return ok;
 }
 
-async function main() {
-  let options;
-  try {
-    options = readArguments();
-  } catch (error) {
-    console.error(error.message);
-    return 100;
-  }
+async function main(options) {
   let ok = true;
   for (const [node, version] of options.nodes) ok = (await run(node, version, options.forks)) && ok;
   return ok ? 0 : 1;
 }
 
-process.exitCode = await main();
+await runCommand(readArguments, main);

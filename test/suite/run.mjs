@@ -11,6 +11,7 @@
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
+import { runCommand } from '../helpers/command.mjs';
 import { runSession } from '../helpers/session.mjs';
 import { casesOf } from './cases.mjs';
 
@@ -44,14 +45,7 @@ function readArguments() {
   return { chosen, list: values.list };
 }
 
-async function main() {
-  let options;
-  try {
-    options = readArguments();
-  } catch (error) {
-    console.error(error.message);
-    return 100;
-  }
+async function main(options) {
   if (options.list) {
     for (const { name } of options.chosen) console.log(name);
     return 0;
@@ -75,4 +69,4 @@ async function main() {
   return counts.failed === 0 ? 0 : 1;
 }
 
-process.exitCode = await main();
+await runCommand(readArguments, main);
