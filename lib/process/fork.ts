@@ -3,6 +3,7 @@ import type * as tty from 'node:tty';
 import { nativeBinding } from '../binding';
 import { ForkError } from '../errors';
 import { forkRefusal, refusal } from './fork-support';
+import { finishReadingCertificates } from '../internal/certificates';
 import type { NativeFork } from '../internal/native-fork';
 import { unwrap } from '../internal/native-result';
 import { validateObject, validateOneOf, validateTimeout } from '../internal/validate';
@@ -40,6 +41,7 @@ export function fork(options: ForkOptions = {}): number {
 
   forking = true;
   try {
+    finishReadingCertificates();
     // Here, once, so that not every child has to: it takes as long as all the rest of the way to its first line.
     // eslint-disable-next-line @typescript-eslint/no-require-imports -- only who forks needs it
     terminals ??= require('node:tty') as typeof tty;

@@ -19,6 +19,7 @@
 #include "posix/process_state.h"
 #include "runtime/credentials.h"
 #include "runtime/event_loop.h"
+#include "runtime/gate.h"
 #include "runtime/heap_mappings.h"
 #include "runtime/loop_fds.h"
 #include "runtime/loop_replacement.h"
@@ -133,7 +134,7 @@ void RestoreThreads(uv_loop_t* loop, const ParkedCounts& counts) {
     AbandonChild("confinement", 0);
   }
   UnlockWatchers();
-  OpenLoopGate();
+  OpenGate();
   ReleasePool();
   error = RestartRuntimeThreads();
   if (error != 0) AbandonForLackOfTasks("clone", error);

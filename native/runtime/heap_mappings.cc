@@ -3,21 +3,24 @@
 //           Include and Restore on the forking thread, with every other runtime thread parked; Restore in the child
 //           before any of them runs again.
 // Calls:    madvise(2) MADV_DOFORK, MADV_DONTFORK; proc(5) smaps.
-// Locks:    `watch.lock` is taken by the watchers around the change itself, and by the forking thread over the fork. A
-//           thread inside a watcher is never parked (its program counter lies in this module), so nobody can own the
-//           lock in the child but the forking thread.
+// Locks:    `watch.lock` is taken by the watchers for the set alone, not for the system call, so that threads give back
+//           memory side by side as they would without us; and by the forking thread over the fork. A thread inside a
+//           watcher is parked at its end at most (gate.h): so nobody can own the lock in the child but the forking
+//           thread, and the set and the marks agree.
 #include "runtime/heap_mappings.h"
 
 #include <pthread.h>
 #include <stdarg.h>
 #include <sys/mman.h>
 
+#include <atomic>
 #include <cinttypes>
 #include <cstdio>
 #include <cstring>
 #include <iterator>
 
 #include "posix/range_set.h"
+#include "runtime/gate.h"
 #include "runtime/import_table.h"
 
 namespace atfork::runtime {
@@ -27,7 +30,7 @@ namespace {
 struct Watch {
   pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
   RangeSet marked;
-  bool learned = false;  // main thread only
+  std::atomic<bool> learned{false};
   int (*madvise)(void*, size_t, int);
   int (*munmap)(void*, size_t);
   void* (*mmap)(void*, size_t, int, int, int, off_t);
@@ -45,27 +48,43 @@ class Locked {
 
 uintptr_t Address(const void* pointer) { return reinterpret_cast<uintptr_t>(pointer); }
 
-int WatchedMadvise(void* start, size_t length, int advice) {
-  if (advice != MADV_DONTFORK && advice != MADV_DOFORK) return watch.madvise(start, length, advice);
+// The range is about to lose its marks: noted before the call, since after it the addresses may be somebody else's. No
+// thread is parked in between.
+void WillUnmark(const void* start, size_t length) {
   const Locked locked;
+  watch.marked.Remove(Address(start), Address(start) + length);
+}
+
+// It may not have come to that.
+void NoteFailure() { watch.learned.store(false, std::memory_order_relaxed); }
+
+int WatchedMadvise(void* start, size_t length, int advice) {
+  if (advice == MADV_DOFORK) WillUnmark(start, length);
   const int result = watch.madvise(start, length, advice);
-  if (result == 0 && advice == MADV_DONTFORK) watch.marked.Add(Address(start), Address(start) + length);
-  if (result == 0 && advice == MADV_DOFORK) watch.marked.Remove(Address(start), Address(start) + length);
+  if (result == 0 && advice == MADV_DONTFORK) {
+    const Locked locked;
+    watch.marked.Add(Address(start), Address(start) + length);
+  } else if (result != 0 && (advice == MADV_DONTFORK || advice == MADV_DOFORK)) {
+    NoteFailure();
+  }
+  PassGate();
   return result;
 }
 
 int WatchedMunmap(void* start, size_t length) {
-  const Locked locked;
+  WillUnmark(start, length);
   const int result = watch.munmap(start, length);
-  if (result == 0) watch.marked.Remove(Address(start), Address(start) + length);
+  if (result != 0) NoteFailure();
+  PassGate();
   return result;
 }
 
 void* WatchedMmap(void* start, size_t length, int protection, int flags, int fd, off_t offset) {
-  if ((flags & MAP_FIXED) == 0) return watch.mmap(start, length, protection, flags, fd, offset);
-  const Locked locked;
+  const bool replaces = (flags & MAP_FIXED) != 0;
+  if (replaces) WillUnmark(start, length);
   void* result = watch.mmap(start, length, protection, flags, fd, offset);
-  if (result != MAP_FAILED) watch.marked.Remove(Address(start), Address(start) + length);
+  if (replaces && result == MAP_FAILED) NoteFailure();
+  PassGate();
   return result;
 }
 
@@ -74,13 +93,12 @@ void* WatchedMremap(void* old_start, size_t old_length, size_t new_length, int f
   va_start(rest, flags);
   void* fixed = (flags & MREMAP_FIXED) != 0 ? va_arg(rest, void*) : nullptr;
   va_end(rest);
-  const Locked locked;
-  void* result = watch.mremap(old_start, old_length, new_length, flags, fixed);
   // The mark travels with the mapping. V8 moves only file-backed pages of its builtins, which carry none.
-  if (result != MAP_FAILED) {
-    watch.marked.Remove(Address(old_start), Address(old_start) + old_length);
-    watch.marked.Remove(Address(result), Address(result) + new_length);
-  }
+  WillUnmark(old_start, old_length);
+  if (fixed != nullptr) WillUnmark(fixed, new_length);
+  void* result = watch.mremap(old_start, old_length, new_length, flags, fixed);
+  if (result == MAP_FAILED) NoteFailure();
+  PassGate();
   return result;
 }
 
@@ -132,11 +150,11 @@ Status WatchHeapMappings() {
 }
 
 Status LearnHeapMappings() {
-  if (watch.learned) return Unit{};
+  if (watch.learned.load(std::memory_order_relaxed)) return Unit{};
   const Locked locked;
   watch.marked = RangeSet();
   Status read = ReadMarks(&watch.marked);
-  watch.learned = read.ok();
+  watch.learned.store(read.ok(), std::memory_order_relaxed);
   return read;
 }
 

@@ -6,7 +6,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <linux/futex.h>
 #include <pthread.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -15,27 +14,22 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
-#include <climits>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <iterator>
 
 #include "posix/fork_lock.h"
-#include "posix/futex.h"
+#include "runtime/gate.h"
 #include "runtime/import_table.h"
 #include "runtime/loop_rings.h"
 
 namespace atfork::runtime {
 namespace {
 
-enum Gate : uint32_t { kOpen, kClosed };
-
 // Process-wide: descriptors are the process's.
 struct Table {
   ForkLock lock;
-  std::atomic<uint32_t> gate{kOpen};  // futex
   KnownLoopFds known;
   std::vector<int> plain_event_fds;
   std::vector<PipeEnds> pipes_of_others;  // of `known.pipes`, those that the main thread did not make
@@ -75,15 +69,9 @@ int Raised(int fd, int flags) {
   return raised;
 }
 
-// A wait like a condition variable's, which park_position lets a thread be parked in.
-void PassGate() {
-  while (table.gate.load(std::memory_order_relaxed) == kClosed) {
-    syscall(SYS_futex, &table.gate, FUTEX_WAIT_BITSET_PRIVATE, kClosed, nullptr, nullptr, FUTEX_BITSET_MATCH_ANY);
-  }
-}
-
+// How spawnSync begins.
 int WatchedEpollCreate1(int flags) {
-  if (!OnMainThread()) PassGate();
+  PassGate();
   const int fd = table.epoll_create1(flags);
   if (fd < 0) return fd;
   const ForkLock::Guard guard(&table.lock);
@@ -210,13 +198,6 @@ bool HasInnerLoop(pthread_t thread) {
   const ForkLock::Guard guard(&table.lock);
   const auto is_its = [thread](const EpollSet& set) { return set.maker == thread && FdLinkIs(set.fd, kEpollLink); };
   return std::count_if(table.known.epoll_sets.begin(), table.known.epoll_sets.end(), is_its) > 1;
-}
-
-void CloseLoopGate() { table.gate.store(kClosed, std::memory_order_relaxed); }
-
-void OpenLoopGate() {
-  table.gate.store(kOpen, std::memory_order_relaxed);
-  FutexWake(&table.gate, INT_MAX);
 }
 
 void LockLoopFds() {

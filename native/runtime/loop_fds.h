@@ -41,11 +41,6 @@ int EventLoops();
 // parked.
 bool HasInnerLoop(pthread_t thread);
 
-// Forking thread: between the two, other threads wait where they would make a loop, and can be parked there. Without
-// it, one that calls spawnSync again and again would hardly ever be met outside. The child opens it too.
-void CloseLoopGate();
-void OpenLoopGate();
-
 // Forking thread: nobody else makes a loop from here on, until both the parent and the child have unlocked.
 void LockLoopFds();
 void UnlockLoopFds();

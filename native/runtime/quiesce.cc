@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "posix/futex.h"
+#include "runtime/gate.h"
 #include "runtime/loop_fds.h"
 #include "runtime/park_signal.h"
 #include "runtime/pool_rest.h"
@@ -99,7 +100,7 @@ class PoolHold {
 // perhaps for one that is. Those who are on their way, or have not been given a processor yet, would not come sooner if
 // the others ran. While they answer, there is time to look at the pool.
 Outcome TryPark(bool quick, int64_t until, Obstacle* obstacle, PoolHold* pool) {
-  CloseLoopGate();
+  CloseGate();
   int64_t waiting_since = kNoDeadline;
   for (;;) {
     Status called = CallRoll();
@@ -156,7 +157,7 @@ Outcome TryParkAndHold(bool quick, int64_t until, Obstacle* obstacle) {
 }
 
 void ReleaseAll() {
-  OpenLoopGate();
+  OpenGate();
   ReleaseEverybody();
 }
 

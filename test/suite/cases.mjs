@@ -1,4 +1,5 @@
 /** The cases of the fork suite: what to run, by name. Each is a script that prints `done` and exits with 0. */
+import activities from '../fixtures/activity-names.cjs';
 import known from '../fixtures/capabilities/names.cjs';
 
 const { execArgv, names } = known;
@@ -49,6 +50,12 @@ export function casesOf(forks) {
     ...runs('in flight', 'fixtures/fork-in-flight.cjs', ['wasm', 'timers', 'engine'], { execArgv }),
     ...runs('in flight', 'fixtures/fork-in-flight.cjs', ['poolReads', 'poolQueue', 'poolOpens', 'poolReadsOfWorker']),
     ...runs('signals', 'fixtures/fork-signals.cjs', ['childOnly', 'inherited', 'caughtBefore']),
+    ...activities.activityNames.map((name) => ({
+      name: `activity ${name}`,
+      file: 'fixtures/fork-workers.cjs',
+      args: [name, '3'],
+    })),
+    { name: 'certificates', file: 'fixtures/fork-certificates.cjs', args: ['5'] },
     ...runs('lock', 'fixtures/lock-fork.cjs', ['heldByWorker', 'timeout', 'waiters', 'generations']),
     ...runs('setuid', 'fixtures/fork-setuid.cjs', ['child', 'grandchild', 'parent', 'workers'], asRoot),
     ...own('server', ['http']),

@@ -1,0 +1,21 @@
+// gate.h - where threads wait while a fork is being prepared, so that they can be parked.
+//
+// A signal is taken when a system call returns: inside libc, where nobody may be parked. So a thread that makes one
+// system call after another is hardly ever met outside, however often it is asked. The watchers of such calls
+// (heap_mappings: V8 giving back memory, many pages at a time; loop_fds: spawnSync making loops) pass through here.
+#ifndef ATFORK_RUNTIME_GATE_H_
+#define ATFORK_RUNTIME_GATE_H_
+
+namespace atfork::runtime {
+
+// Main thread, before it asks others to park; and once they are to go on, in the parent and in the child.
+void CloseGate();
+void OpenGate();
+
+// Any thread: waits while the gate is closed; the main thread, who closes it, does not. The caller holds no lock that
+// fork(3) or the forking thread takes.
+void PassGate();
+
+}  // namespace atfork::runtime
+
+#endif  // ATFORK_RUNTIME_GATE_H_
