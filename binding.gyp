@@ -51,6 +51,7 @@
         "native/runtime/credentials.cc",
         "native/runtime/event_loop.cc",
         "native/runtime/fork.cc",
+        "native/runtime/fork_verdict.cc",
         "native/runtime/gate.cc",
         "native/runtime/glibc_layout.cc",
         "native/runtime/heap_mappings.cc",

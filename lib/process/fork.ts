@@ -1,3 +1,4 @@
+import { ChildProcess } from 'node:child_process';
 import type * as tty from 'node:tty';
 
 import { nativeBinding } from '../binding';
@@ -69,9 +70,17 @@ function enterChild({ ReadStream }: typeof tty): void {
     Object.defineProperty(process, 'pid', { value: self, writable: false, enumerable: true, configurable: true });
     // They are held until they have been told: none runs a line of its own code here.
     if (workers !== 0) endWorkers();
+    unrefChildProcesses();
   } finally {
     native.releaseWorkers();
     bracketRawMode(native, ReadStream.prototype);
+  }
+}
+
+/** Whether they have ended, only their parent hears: a child that waited for that would never end. */
+function unrefChildProcesses(): void {
+  for (const handle of (process as unknown as { _getActiveHandles(): unknown[] })._getActiveHandles()) {
+    if (handle instanceof ChildProcess) handle.unref();
   }
 }
 

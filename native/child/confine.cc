@@ -12,6 +12,7 @@
 #include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -41,8 +42,13 @@ constexpr struct sock_filter kFixedRules[] = {
     BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, kArchitecture, 1, 0),
     ANSWER(ECANCELED),
     LOAD(offsetof(struct seccomp_data, nr)),
-    // Memory.
-    ALLOW_CALL(mmap),
+    // Memory; but of a file only a copy, since what is stored in shared memory no filter sees.
+    BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_mmap, 0, 5),
+    LOAD(Argument(3)),
+    BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, MAP_SHARED, 0, 2),
+    BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, MAP_ANONYMOUS, 1, 0),
+    ANSWER(ECANCELED),
+    ALLOW,
     ALLOW_CALL(munmap),
     ALLOW_CALL(mremap),
     ALLOW_CALL(mprotect),

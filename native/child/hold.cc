@@ -16,8 +16,8 @@ namespace atfork::child {
 namespace {
 
 constexpr long kLookIntervalNs = 1000000;  // 1 ms
-// So many looks in a row at a sleeping forking thread: it is stuck, not pausing.
-constexpr int kStuckLooks = 20;
+// So many looks in a row at a sleeping forking thread: it is stuck, not waiting for the garbage collector's helpers.
+constexpr int kStuckLooks = 100;
 // So many looks at an outer Worker that is free and does not wait for its own: it may be stuck on one of them.
 constexpr int kJoinLooks = 20;
 

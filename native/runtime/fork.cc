@@ -19,6 +19,7 @@
 #include "posix/process_state.h"
 #include "runtime/credentials.h"
 #include "runtime/event_loop.h"
+#include "runtime/fork_verdict.h"
 #include "runtime/gate.h"
 #include "runtime/heap_mappings.h"
 #include "runtime/loop_fds.h"
@@ -119,6 +120,8 @@ void UnlockWatchers() {
 void RestoreThreads(uv_loop_t* loop, const ParkedCounts& counts) {
   if (!RestoreRuntimeThreads()) AbandonChild("a thread was started on the stack of another", 0);
   RestoreHeapMappings();
+  Status renewed = RenewVerdict();
+  if (!renewed) AbandonChild("mmap", renewed.error().errnum);
   // Read now: uv_loop_fork makes pipes too.
   const PipeEnds signal_lock = LastPipe();
   int error = ReplaceLoopFds();
@@ -148,10 +151,16 @@ void CompleteChild(uv_loop_t* loop, const ParkedCounts& counts) {
   }
   // Those that come back for it use the parent's pool to its end.
   if (!AwaitEndedPoolThreads(DeadlineAfterMs(kPoolPatienceMs))) AbandonChild("a libuv-pool thread does not end", 0);
-  // A Worker may be in the middle of using it: before that goes on, the new one must be there. Else there is time.
+  // A Worker may be in the middle of using it: before that goes on, the new one must be there, since libuv empties the
+  // queue when it builds one. Else there is time.
   if (counts.workers != 0 || !ForgetPoolWaiters()) {
     const int error = RenewPool();
     if (error != 0) AbandonChild("thread pool", -error);
+  }
+  if (counts.workers != 0) {
+    const SignalsBlocked blocked;
+    const int error = RestartWorkers();
+    if (error != 0) AbandonForLackOfTasks("clone", error);
   }
   AnnounceFinishedWork(loop);
   KeepInheritedStdio();
@@ -187,7 +196,7 @@ Result<ForkOutcome> ForkParked(uv_loop_t* loop, const ParkedCounts& counts, cons
     pid = fork();
     fork_errno = errno;
     timings.fork = stopwatch.Lap();
-    broken = ParkWasBroken();
+    broken = !CommitFork();
     if (pid == 0) {
       if (broken) _exit(child::kChildFailure);
       RestoreThreads(loop, counts);
@@ -210,7 +219,7 @@ Result<ForkOutcome> ForkParked(uv_loop_t* loop, const ParkedCounts& counts, cons
     ForgetCompletion();
     while (waitpid(pid, nullptr, 0) < 0 && errno == EINTR) {
     }
-    return Error::Refused("ERR_ATFORK_QUIESCE_TIMEOUT", "fork", "fork(2) waited for a lock that a parked thread held");
+    return Error::Refused("ERR_ATFORK_QUIESCE_TIMEOUT", "fork", "fork(2) took so long that parked threads gave up");
   }
   const int incomplete = ExpectsCompletion() ? AwaitCompletion(pid) : 0;
   ForgetCompletion();
@@ -245,6 +254,7 @@ Status LoadFork() {
   loaded = WatchThreadStarts();
   if (loaded) SetThreadClassifier(ClassifyThread);
   if (loaded) loaded = LoadRuntimeThreads();
+  if (loaded) loaded = RenewVerdict();
   if (loaded) loaded = WatchHeapMappings();
   if (loaded) loaded = WatchLoopFds();
   if (loaded) loaded = WatchPool();

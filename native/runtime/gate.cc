@@ -1,6 +1,6 @@
 // gate.cc - see gate.h.
-// Runs in:  PassGate on any thread of the runtime, or of an addon that uses libuv; the rest on the main thread.
-// Calls:    futex(2), getpid(2), gettid(2).
+// Runs in:  PassGate on any thread that calls through the runtime's import slots; OpenGate is async-signal-safe.
+// Calls:    futex(2), getpid(2).
 #include "runtime/gate.h"
 
 #include <linux/futex.h>
@@ -12,32 +12,33 @@
 #include <climits>
 
 #include "posix/futex.h"
+#include "runtime/thread_roles.h"
 
 namespace atfork::runtime {
 namespace {
 
-enum State : uint32_t { kOpen, kClosed };
-
-// Process-wide: one fork at a time. A futex.
-std::atomic<uint32_t> gate{kOpen};
-
-bool OnMainThread() { return syscall(SYS_gettid) == getpid(); }
+// Process-wide: one fork at a time. A futex: 0 when it is open, else the process that has closed it. A child that
+// another library forks meanwhile finds it closed, and nobody there would open it.
+std::atomic<uint32_t> closer{0};
 
 }  // namespace
 
-void CloseGate() { gate.store(kClosed, std::memory_order_relaxed); }
+void CloseGate() { closer.store(static_cast<uint32_t>(getpid()), std::memory_order_relaxed); }
 
 void OpenGate() {
-  gate.store(kOpen, std::memory_order_relaxed);
-  FutexWake(&gate, INT_MAX);
+  closer.store(0, std::memory_order_relaxed);
+  FutexWake(&closer, INT_MAX);
 }
 
 void PassGate() {
-  if (gate.load(std::memory_order_relaxed) == kOpen || OnMainThread()) return;
+  if (closer.load(std::memory_order_relaxed) == 0) return;
   const int saved = errno;  // the caller's call has set it
-  // A wait like a condition variable's, which park_position lets a thread be parked in.
-  while (gate.load(std::memory_order_relaxed) == kClosed) {
-    syscall(SYS_futex, &gate, FUTEX_WAIT_BITSET_PRIVATE, kClosed, nullptr, nullptr, FUTEX_BITSET_MATCH_ANY);
+  const auto self = static_cast<uint32_t>(getpid());
+  if (IsRuntimeThread()) {
+    // Like a condition variable's: park_position lets a thread be parked in that wait.
+    while (closer.load(std::memory_order_relaxed) == self) {
+      syscall(SYS_futex, &closer, FUTEX_WAIT_BITSET_PRIVATE, self, nullptr, nullptr, FUTEX_BITSET_MATCH_ANY);
+    }
   }
   errno = saved;
 }

@@ -8,12 +8,14 @@
 
 namespace atfork::runtime {
 
-// Main thread, before it asks others to park; and once they are to go on, in the parent and in the child.
+// Main thread, before it asks others to park.
 void CloseGate();
+// Once they are to go on: the main thread, in the parent and in the child; or a parked thread that gives up the fork,
+// in its signal handler.
 void OpenGate();
 
-// Any thread: waits while the gate is closed; the main thread, who closes it, does not. The caller holds no lock that
-// fork(3) or the forking thread takes.
+// Any thread: one of the runtime's waits while the gate is closed in this process. Others, which are never parked,
+// pass: the forking thread may need a lock of theirs. The caller holds none that fork(3) takes.
 void PassGate();
 
 }  // namespace atfork::runtime

@@ -9,7 +9,6 @@
 //           thread, and the set and the marks agree.
 #include "runtime/heap_mappings.h"
 
-#include <pthread.h>
 #include <stdarg.h>
 #include <sys/mman.h>
 
@@ -19,6 +18,7 @@
 #include <cstring>
 #include <iterator>
 
+#include "posix/fork_lock.h"
 #include "posix/range_set.h"
 #include "runtime/gate.h"
 #include "runtime/import_table.h"
@@ -28,7 +28,7 @@ namespace {
 
 // Process-wide: V8's mappings are the process's, whichever Worker made them.
 struct Watch {
-  pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+  ForkLock lock;
   RangeSet marked;
   std::atomic<bool> learned{false};
   int (*madvise)(void*, size_t, int);
@@ -38,35 +38,29 @@ struct Watch {
 };
 Watch watch;
 
-class Locked {
- public:
-  Locked() { pthread_mutex_lock(&watch.lock); }
-  ~Locked() { pthread_mutex_unlock(&watch.lock); }
-  Locked(const Locked&) = delete;
-  Locked& operator=(const Locked&) = delete;
-};
-
 uintptr_t Address(const void* pointer) { return reinterpret_cast<uintptr_t>(pointer); }
 
-// The range is about to lose its marks: noted before the call, since after it the addresses may be somebody else's. No
-// thread is parked in between.
-void WillUnmark(const void* start, size_t length) {
-  const Locked locked;
-  watch.marked.Remove(Address(start), Address(start) + length);
-}
-
-// It may not have come to that.
+// What has been noted may not be so: the next fork reads the marks anew.
 void NoteFailure() { watch.learned.store(false, std::memory_order_relaxed); }
 
+// Noted before the call. A range that loses its marks may be somebody else's right after it; one that gets them is
+// missing in the child of a fork right after it. No thread of the runtime is parked in between.
+void WillUnmark(const void* start, size_t length) {
+  const ForkLock::Guard guard(&watch.lock);
+  if (!guard.entered()) return NoteFailure();
+  watch.marked.Remove(Address(start), Address(start) + length);
+}
+void WillMark(const void* start, size_t length) {
+  const ForkLock::Guard guard(&watch.lock);
+  if (!guard.entered()) return NoteFailure();
+  watch.marked.Add(Address(start), Address(start) + length);
+}
+
 int WatchedMadvise(void* start, size_t length, int advice) {
+  if (advice == MADV_DONTFORK) WillMark(start, length);
   if (advice == MADV_DOFORK) WillUnmark(start, length);
   const int result = watch.madvise(start, length, advice);
-  if (result == 0 && advice == MADV_DONTFORK) {
-    const Locked locked;
-    watch.marked.Add(Address(start), Address(start) + length);
-  } else if (result != 0 && (advice == MADV_DONTFORK || advice == MADV_DOFORK)) {
-    NoteFailure();
-  }
+  if (result != 0 && (advice == MADV_DONTFORK || advice == MADV_DOFORK)) NoteFailure();
   PassGate();
   return result;
 }
@@ -151,7 +145,7 @@ Status WatchHeapMappings() {
 
 Status LearnHeapMappings() {
   if (watch.learned.load(std::memory_order_relaxed)) return Unit{};
-  const Locked locked;
+  const ForkLock::Guard guard(&watch.lock);
   watch.marked = RangeSet();
   Status read = ReadMarks(&watch.marked);
   watch.learned.store(read.ok(), std::memory_order_relaxed);
@@ -159,13 +153,13 @@ Status LearnHeapMappings() {
 }
 
 void IncludeHeapMappings() {
-  pthread_mutex_lock(&watch.lock);
+  watch.lock.LockForFork();
   AdviseAll(MADV_DOFORK);
 }
 
 void RestoreHeapMappings() {
   AdviseAll(MADV_DONTFORK);
-  pthread_mutex_unlock(&watch.lock);
+  watch.lock.UnlockAfterFork();
 }
 
 }  // namespace atfork::runtime

@@ -19,6 +19,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "posix/futex.h"
+#include "runtime/fork_verdict.h"
+#include "runtime/gate.h"
+
 namespace atfork::runtime {
 
 ParkSignal park_signal;
@@ -36,7 +40,7 @@ constexpr int kSignal = 32;
 
 // A parked thread waits for the forking thread. Should that be stuck in fork(3), on a lock that this thread holds
 // after all, the fork is given up rather than hang: far longer than any fork takes.
-constexpr time_t kOversleepSeconds = 30;
+constexpr double kOversleepMs = 30 * 1000;
 
 // The kernel's struct sigaction (not libc's): sigaction(3) refuses signal 32.
 struct KernelSigaction {
@@ -78,17 +82,17 @@ bool Answer(ParkedThread* thread, ParkState state) {
 }
 
 void WaitForRelease(ParkedThread* thread) {
-  struct timespec deadline;
-  clock_gettime(CLOCK_MONOTONIC, &deadline);
-  deadline.tv_sec += kOversleepSeconds;
+  int64_t deadline = DeadlineAfterMs(kOversleepMs);
   for (;;) {
     // A release after this has moved on from it.
     const uint32_t round = park_signal.round.load(std::memory_order_acquire);
     if (thread->state.load(std::memory_order_acquire) != ParkState::kParked) break;
-    if (Futex(&park_signal.round, FUTEX_WAIT_BITSET, round, &deadline) == -1 && errno == ETIMEDOUT) {
-      park_signal.overslept.store(true);
-      thread->state.store(ParkState::kReleased);
-    }
+    if (FutexWait(&park_signal.round, round, deadline)) continue;
+    deadline = kNoDeadline;
+    if (!GiveUpFork()) continue;
+    // Who waits there is not parked, and would be waited for.
+    OpenGate();
+    thread->state.store(ParkState::kReleased);
   }
   Futex(&park_signal.round, FUTEX_WAKE, INT_MAX, nullptr);  // see WakeAllReleased
 }

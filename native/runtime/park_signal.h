@@ -58,7 +58,6 @@ struct ParkSignal {
   pthread_key_t exit_key = 0;           // see runtime_threads.cc: how a restarted thread ends
   std::atomic<uint32_t> unanswered{0};  // futex: how many were asked and have not answered yet
   std::atomic<uint32_t> round{0};       // futex: parked threads sleep on it; bumped when they may go on
-  std::atomic<bool> overslept{false};   // a parked thread gave up waiting: the fork under way must be undone
 };
 
 // Process-wide: one fork at a time.

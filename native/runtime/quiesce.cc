@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "posix/futex.h"
+#include "runtime/fork_verdict.h"
 #include "runtime/gate.h"
 #include "runtime/loop_fds.h"
 #include "runtime/park_signal.h"
@@ -180,6 +181,7 @@ Status Quiesce(int64_t deadline) {
   if (installed != 0) return Error::Errno("rt_sigaction", "quiesce", installed);
   park_signal.modules.Update();
   ForgetEverybody();
+  BeginVerdict();
   Obstacle obstacle;
 
   // Most of the time everybody can be parked at once, and the pool is at rest.

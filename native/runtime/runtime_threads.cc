@@ -76,6 +76,20 @@ Status Prepare(ParkedCounts* counts) {
   return Unit{};
 }
 
+// Those that are JavaScript Workers, or those that are not.
+int Restart(bool workers) {
+  int failure = 0;
+  state.restarted = true;
+  for (ParkedThread* thread : Participants()) {
+    if (thread->state.load() != ParkState::kParked || (thread->role == ThreadRole::kJsWorker) != workers) continue;
+    if (thread->role == ThreadRole::kPoolThread) EndPoolThread({thread->descriptor, thread->restart.cleared_tid});
+    thread->restarting.store(true);
+    const int error = child::RestartThread(&thread->restart);
+    if (error != 0) failure = error;
+  }
+  return failure;
+}
+
 }  // namespace
 
 Status LoadRuntimeThreads() {
@@ -109,26 +123,14 @@ Result<ParkedCounts> ParkRuntimeThreads(int64_t deadline) {
     Unquiesce();
     return prepared.error();
   }
-  park_signal.overslept.store(false);
   return counts;
 }
 
-bool ParkWasBroken() { return park_signal.overslept.load(); }
-
 bool RestoreRuntimeThreads() { return RestoreLibcThreads(state.layout); }
 
-int RestartRuntimeThreads() {
-  int failure = 0;
-  state.restarted = true;
-  for (ParkedThread* thread : Participants()) {
-    if (thread->state.load() != ParkState::kParked) continue;
-    if (thread->role == ThreadRole::kPoolThread) EndPoolThread({thread->descriptor, thread->restart.cleared_tid});
-    thread->restarting.store(true);
-    const int error = child::RestartThread(&thread->restart);
-    if (error != 0) failure = error;
-  }
-  return failure;
-}
+int RestartRuntimeThreads() { return Restart(false); }
+
+int RestartWorkers() { return Restart(true); }
 
 void ReleaseHeldWorkers() {
   for (ParkedThread* thread : Participants()) {

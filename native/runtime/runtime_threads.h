@@ -31,13 +31,12 @@ struct ParkedCounts {
 // `deadline`: MonotonicNanos(). The parent ends it by Unquiesce.
 Result<ParkedCounts> ParkRuntimeThreads(int64_t deadline);
 
-// True when a parked thread gave up waiting while the fork was under way: the child must not be used.
-bool ParkWasBroken();
-
 // Child, first of all: restores libc's view of the threads. False when the child must not be used; see libc_threads.h.
 [[nodiscard]] bool RestoreRuntimeThreads();
-// Child: starts them again. JavaScript Workers stay held. 0, or the errno of the first that could not be started.
+// Child: starts them again; JavaScript Workers apart, and those stay held. All signals must be blocked. 0, or the errno
+// of the first that could not be started.
 int RestartRuntimeThreads();
+int RestartWorkers();
 // Child: lets the Workers that the main thread started go, to end. The others follow, see hold.h.
 void ReleaseHeldWorkers();
 

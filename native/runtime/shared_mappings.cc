@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "posix/private_copy.h"
+#include "runtime/fork_verdict.h"
 
 namespace atfork::runtime {
 namespace {
@@ -38,7 +39,7 @@ Status NoteMapping(const char* line, bool may_copy) {
   int name_at = 0;
   if (std::sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %4s %*x %*s %*u %n", &mapping.begin, &end, permissions, &name_at) <
           3 ||
-      permissions[1] != 'w' || permissions[3] != 's') {
+      permissions[1] != 'w' || permissions[3] != 's' || IsVerdictMapping(mapping.begin)) {
     return Unit{};
   }
   const char* const name = line + name_at;

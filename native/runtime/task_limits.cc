@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "posix/fd.h"
+#include "posix/futex.h"
 
 namespace atfork::runtime {
 namespace {
@@ -47,6 +48,7 @@ State state;
 constexpr int kDefaultPoolSize = 4;
 constexpr int kMaxPoolSize = 1024;
 // The child's end is noticed by looking for it.
+constexpr double kCompletionPatienceMs = 10 * 1000;
 constexpr struct timespec kBetweenLooks = {0, 20 * 1000 * 1000};
 
 // The number in a file; `otherwise` when there is none ("max").
@@ -174,6 +176,7 @@ void TellCompletion(int error) {
 }
 
 int AwaitCompletion(pid_t child) {
+  const int64_t deadline = DeadlineAfterMs(kCompletionPatienceMs);
   for (;;) {
     const uint32_t answer = state.word->answer.load();
     if (answer == kComplete) return 0;
@@ -182,6 +185,7 @@ int AwaitCompletion(pid_t child) {
       }
       return state.word->error.load();
     }
+    if (MonotonicNanos() >= deadline) return 0;
     // Killed: whoever waits for it will see how.
     siginfo_t info = {};
     if (waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == child) {

@@ -32,7 +32,8 @@ bool ExpectsCompletion();
 void ForgetCompletion();
 // Child: 0 when it is complete, else the errno of what it could not have.
 void TellCompletion(int error);
-// Parent: waits for the child's word, or its end. 0, or that errno: the child has ended then, and was reaped.
+// Parent: waits for the child's word, or its end, or ten seconds: a child that has been stopped says nothing. 0, or
+// that errno: the child has ended then, and was reaped.
 int AwaitCompletion(pid_t child);
 
 }  // namespace atfork::runtime

@@ -132,6 +132,8 @@ uint64_t ThreadStarts() { return state.starts.load(); }
 
 bool IsRuntimeRoutine(uintptr_t routine) { return state.runtime.Contains(routine); }
 
+bool IsRuntimeThread() { return IsRuntimeRoutine(OwnRoutine()); }
+
 ThreadRole RoleOf(uintptr_t routine, uintptr_t descriptor) {
   const ForkLock::Guard guard(&state.lock);
   if (routine == state.pool_routine) return ThreadRole::kPoolThread;

@@ -39,6 +39,8 @@ uint64_t ThreadStarts();
 
 // Whether a thread started with `routine` belongs to the runtime, and as what it takes part in a fork.
 bool IsRuntimeRoutine(uintptr_t routine);
+// Whether the calling thread is one of them; the main thread is not.
+bool IsRuntimeThread();
 ThreadRole RoleOf(uintptr_t routine, uintptr_t descriptor);
 
 // Whether the Worker with this struct pthread was started by another Worker.

@@ -73,6 +73,25 @@ TEST(fork_lock_is_whole_in_the_child) {
   }
 }
 
+// An at-fork handler may wait for a thread that waits here.
+TEST(fork_lock_lets_a_thread_go_that_a_fork_waits_for) {
+  lock = new ForkLock;
+  lock->LockForFork();
+  for (int i = 0; i < 2; ++i) {
+    pthread_t thread;
+    const auto enter = [](void*) -> void* {
+      const ForkLock::Guard guard(lock);
+      CHECK(!guard.entered());
+      return nullptr;
+    };
+    CHECK_EQ(pthread_create(&thread, nullptr, enter, nullptr), 0);
+    CHECK_EQ(pthread_join(thread, nullptr), 0);
+  }
+  lock->UnlockAfterFork();
+  const ForkLock::Guard guard(lock);
+  CHECK(guard.entered());
+}
+
 TEST(fork_lock_does_not_hold_up_a_child_of_somebody_else) {
   lock = new ForkLock;
   CHECK_EQ(pipe(inside), 0);

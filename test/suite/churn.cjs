@@ -3,7 +3,7 @@
  * are at work, and several children at a time do the same kinds of things and leave in every way.
  * Arguments: how many forks; to report progress on stderr, after how many of them each.
  *
- * A child that ends badly does not stop the run, unless there are many; all are told at the end.
+ * A child that ends badly does not stop the run, unless there are many; with progress it is told at once, else at the end.
  */
 const { deepEqual, equal } = require('node:assert/strict');
 const crypto = require('node:crypto');
@@ -111,10 +111,16 @@ class Children {
   bad = [];
   refused = [];
   forked = 0;
+  #tell;
   #alive = new Set();
   #times = [];
 
-  /** Returns null when fork() refused. */
+  /** @param {(text: string) => void} tell is called with each complaint at once */
+  constructor(tell) {
+    this.#tell = tell;
+  }
+
+  /** Unless fork() refuses, which is noted. */
   async fork(number) {
     const begin = performance.now();
     let pid;
@@ -123,7 +129,7 @@ class Children {
     } catch (error) {
       if (error.code !== 'ERR_ATFORK_QUIESCE_TIMEOUT') throw error;
       this.refused.push(`fork ${number}: ${error.message}`);
-      return;
+      return this.#tell(this.refused.at(-1));
     }
     ++this.forked;
     this.#times.push(performance.now() - begin);
@@ -132,7 +138,10 @@ class Children {
   }
 
   async #see(number, pid) {
-    const complain = (text) => this.bad.push(`child ${number}, pid ${pid}: ${text}`);
+    const complain = (text) => {
+      this.bad.push(`child ${number}, pid ${pid}, after ${childActivities[number % childActivities.length]}: ${text}`);
+      this.#tell(this.bad.at(-1));
+    };
     try {
       const status = await end(pid);
       if (!isDeepStrictEqual(status, exited(0))) complain(JSON.stringify(status));
@@ -157,9 +166,10 @@ class Children {
   }
 }
 
+/** @param {number} [progress] reports on stderr, after so many forks each */
 async function churn(count, progress) {
   const churning = new Churn();
-  const children = new Children();
+  const children = new Children(progress === undefined ? () => {} : console.error);
   await churning.goesOn();
   while (children.forked < count && children.bad.length < tooMany && children.refused.length < tooMany) {
     const number = children.forked + children.refused.length;
@@ -178,10 +188,10 @@ void runCase({
   async forks(argument, progress) {
     const count = Number(argument);
     const { fdDifference, openFds } = await import('../helpers/proc.mjs');
-    await churn(1, Infinity); // whatever is opened at its first use and kept
+    await churn(1); // whatever is opened at its first use and kept
     const fds = openFds();
-    const children = await churn(count, progress === undefined ? Infinity : Number(progress));
-    if (progress !== undefined) console.error([...children.refused, `at the end: ${children.summary()}`].join('\n'));
+    const children = await churn(count, progress && Number(progress));
+    if (progress !== undefined) console.error(`at the end: ${children.summary()}`);
     if (children.bad.length > 0) throw new Error(children.bad.join('\n'));
     if (children.refused.length > Math.max(1, mostRefused * count)) throw new Error(children.refused.join('\n'));
     deepEqual(fdDifference(fds, openFds()), []);

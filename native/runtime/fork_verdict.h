@@ -1,0 +1,32 @@
+// fork_verdict.h - whether a fork counts, decided once for both processes.
+//
+// A thread that has been parked for too long gives the fork up rather than hang (park_signal.h). That may happen before
+// the kernel has made the child, or after: parent and child would each read a memory of their own and could differ. So
+// the word lies in memory that they share, and whoever writes first decides.
+#ifndef ATFORK_RUNTIME_FORK_VERDICT_H_
+#define ATFORK_RUNTIME_FORK_VERDICT_H_
+
+#include <cstdint>
+
+#include "posix/result.h"
+
+namespace atfork::runtime {
+
+// Main thread: at load, and anew in each child, which has forks of its own.
+Status RenewVerdict();
+
+// Whether the word lies there: the one mapping that is meant to be shared.
+bool IsVerdictMapping(uintptr_t address);
+
+// Forking thread, before anybody is parked.
+void BeginVerdict();
+
+// A parked thread: true when the fork does not count from here on; false when it does.
+bool GiveUpFork();
+
+// Forking thread, in the parent and in the child: false when it has been given up.
+bool CommitFork();
+
+}  // namespace atfork::runtime
+
+#endif  // ATFORK_RUNTIME_FORK_VERDICT_H_
