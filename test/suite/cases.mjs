@@ -38,7 +38,8 @@ const own = (title, functions, options) => runs(title, `suite/${title}.cjs`, fun
 export function casesOf(forks) {
   const asRoot = process.getuid() === 0 ? {} : { unless: 'only as root' };
   const cases = [
-    ...own('exits', ['naturally', 'byExit', 'atOnce', 'bySignal', 'together', 'afterPoolWork', 'afterWorkers']),
+    ...own('exits', ['naturally', 'byExit', 'atOnce', 'bySignal', 'together', 'besideProcess']),
+    ...own('exits', ['afterPoolWork', 'afterWorkers']),
     // Node 22 and later then read the system's certificates in a thread of their own.
     ...own('exits', ['afterRootCertificates'], { env: { NODE_USE_SYSTEM_CA: '1' } }),
     ...names.map((name) => ({

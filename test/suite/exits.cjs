@@ -1,5 +1,6 @@
 /** How a forked child ends. */
 const { deepEqual } = require('node:assert/strict');
+const { spawn } = require('node:child_process');
 const crypto = require('node:crypto');
 const { once } = require('node:events');
 const fs = require('node:fs');
@@ -64,6 +65,14 @@ void runCase({
       while (pids.length < 4) pids.push(await start(wait, { leave: 'exit' }));
       for (const pid of pids) deepEqual(await end(pid), exited(0));
     }
+  },
+
+  /** A program that its parent has started goes on; whether it ends, the child never hears. */
+  async besideProcess() {
+    const program = spawn('sleep', ['1000'], { stdio: 'ignore' });
+    await bothWays(() => {});
+    program.kill();
+    await once(program, 'exit');
   },
 
   async afterPoolWork() {
