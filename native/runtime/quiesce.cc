@@ -2,7 +2,8 @@
 // Runs in:  the parent, main thread.
 // Calls:    what roll_call, park_signal, pool_rest and loop_fds offer; nanosleep(2).
 // Rests on: threads that are parked may be what another waits for. So a try that takes longer is broken off and begun
-//           again, with more patience; but nobody is ever stopped for longer than the last patience.
+//           again, with more patience; but nobody is ever stopped for longer than the last patience, or, on a machine
+//           that has no processor for them, the starved one.
 #include "runtime/quiesce.h"
 
 #include <pthread.h>
@@ -27,6 +28,8 @@ constexpr int64_t kMillisecond = 1000 * 1000;
 constexpr int64_t kQuickTry = 2 * kMillisecond;
 constexpr int64_t kFirstPatience = 20 * kMillisecond;
 constexpr int64_t kLastPatience = 50 * kMillisecond;
+// Where some have not even been given a processor to answer: they would not get it sooner if the others ran.
+constexpr int64_t kStarvedPatience = 400 * kMillisecond;
 constexpr long kBetweenTriesNs = 1000 * 1000;
 constexpr int64_t kAnswerPatience = 200 * 1000;
 constexpr long kBetweenAsksNs = 30 * 1000;
@@ -186,8 +189,8 @@ Status Quiesce(int64_t deadline) {
 
   // Most of the time everybody can be parked at once, and the pool is at rest.
   Outcome outcome = TryParkAndHold(true, std::min(deadline, MonotonicNanos() + kFirstPatience), &obstacle);
-  for (int64_t patience = kFirstPatience; outcome != Outcome::kParked;
-       patience = std::min(2 * patience, kLastPatience)) {
+  for (int64_t patience = kFirstPatience; outcome != Outcome::kParked;) {
+    const bool starved = CountAnswers().asked != 0;
     const std::string stuck = DescribeStuck();
     if (!stuck.empty()) obstacle.stuck = stuck;
     ReleaseAll();
@@ -197,6 +200,7 @@ Status Quiesce(int64_t deadline) {
     // it does not come to rest so, those who give it work are stopped while it finishes.
     AwaitPool(std::min(deadline, MonotonicNanos() + patience), &obstacle.busy);
     outcome = TryParkAndHold(false, std::min(deadline, MonotonicNanos() + patience), &obstacle);
+    patience = std::min(2 * patience, starved ? kStarvedPatience : kLastPatience);
   }
   return Unit{};
 }
