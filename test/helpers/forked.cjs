@@ -30,10 +30,13 @@ async function start(body, { leave = 'naturally', ...options } = {}) {
   return new Promise(() => {});
 }
 
-/** Waits for the end of a child and returns its status. One that does not end is described, killed and reaped. */
-function end(pid) {
+/**
+ * Waits for the end of a child, at most so many milliseconds, and returns its status. One that does not end is described,
+ * killed and reaped.
+ */
+function end(pid, atMost = bound) {
   const self = process.pid;
-  const deadline = performance.now() + bound;
+  const deadline = performance.now() + atMost;
   return new Promise((resolve, reject) => {
     const look = () => {
       if (process.pid !== self) return; // a child forked meanwhile inherits this timer
