@@ -33,6 +33,7 @@ ATFORK_BIND(pthread_join, "2.2.5");
 ATFORK_BIND(pthread_key_create, "2.2.5");
 ATFORK_BIND(pthread_key_delete, "2.2.5");
 ATFORK_BIND(pthread_kill, "2.2.5");
+ATFORK_BIND(pthread_mutex_clocklock, "2.30");
 ATFORK_BIND(pthread_mutex_trylock, "2.2.5");
 ATFORK_BIND(pthread_once, "2.2.5");
 ATFORK_BIND(pthread_setname_np, "2.12");
