@@ -70,6 +70,7 @@
         "native/runtime/stdio_guard.cc",
         "native/runtime/task_limits.cc",
         "native/runtime/thread_roles.cc",
+        "native/runtime/worker_requests.cc",
         "native/runtime/worker_waits.cc"
       ],
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],

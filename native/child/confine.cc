@@ -180,4 +180,7 @@ int Confine() {
   return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program, 0, 0) == 0 ? 0 : errno;
 }
 
+// getppid(2) never fails elsewhere.
+bool IsConfined() { return syscall(SYS_getppid) == -1 && errno == ECANCELED; }
+
 }  // namespace atfork::child

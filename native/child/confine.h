@@ -30,6 +30,9 @@ bool SetConfinedFds(const FdRange* ranges, int count);
 // 0, or an errno.
 int Confine();
 
+// Whether the calling thread is. Asks the kernel: a thread that a confined one has started is confined too.
+bool IsConfined();
+
 }  // namespace atfork::child
 
 #endif  // ATFORK_CHILD_CONFINE_H_

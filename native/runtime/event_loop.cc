@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <iterator>
 #include <vector>
 
 #include "posix/futex.h"
@@ -16,6 +17,7 @@
 #include "runtime/pool_rest.h"
 #include "runtime/task_limits.h"
 #include "runtime/thread_roles.h"
+#include "runtime/worker_requests.h"
 
 namespace atfork::runtime {
 namespace {
@@ -58,6 +60,7 @@ class PoolErrand {
   }
 
   bool started() const { return started_; }
+  const uv_work_t& request() const { return request_; }
 
  private:
   uv_loop_t loop_;
@@ -69,11 +72,15 @@ class PoolErrand {
 
 // Process-wide, main thread only. Outlives a time-out: the work item may still be queued.
 PoolErrand learning;
+Status queue_learned = Unit{};
 
-// While set, which mutex the main thread locks first: the one that uv_queue_work takes is the pool's.
+// While set, which mutex the main thread locks first: the one that uv_queue_work takes is the pool's. When it unlocks
+// that, what it has queued is the last in the pool's queue.
 std::atomic<bool> watching_locks{false};
 pthread_mutex_t* first_locked = nullptr;
+const void* request_queue = nullptr;
 int (*original_mutex_lock)(pthread_mutex_t*) = pthread_mutex_lock;
+int (*original_mutex_unlock)(pthread_mutex_t*) = pthread_mutex_unlock;
 
 int WatchedMutexLock(pthread_mutex_t* mutex) {
   if (watching_locks.load(std::memory_order_relaxed) && first_locked == nullptr && syscall(SYS_gettid) == getpid()) {
@@ -82,22 +89,44 @@ int WatchedMutexLock(pthread_mutex_t* mutex) {
   return original_mutex_lock(mutex);
 }
 
+int WatchedMutexUnlock(pthread_mutex_t* mutex) {
+  if (watching_locks.load(std::memory_order_relaxed) && request_queue == nullptr && mutex == first_locked &&
+      syscall(SYS_gettid) == getpid()) {
+    request_queue = RequestQueueAfter(learning.request());
+  }
+  return original_mutex_unlock(mutex);
+}
+
+Status WatchLocks() {
+  const ImportReplacement watchers[] = {
+      {"pthread_mutex_lock", reinterpret_cast<void*>(WatchedMutexLock), reinterpret_cast<void**>(&original_mutex_lock)},
+      {"pthread_mutex_unlock", reinterpret_cast<void*>(WatchedMutexUnlock),
+       reinterpret_cast<void**>(&original_mutex_unlock)}};
+  return ReplaceImports(watchers, std::size(watchers));
+}
+
+Status StopWatchingLocks() {
+  void* watcher = nullptr;
+  const ImportReplacement originals[] = {
+      {"pthread_mutex_lock", reinterpret_cast<void*>(original_mutex_lock), &watcher},
+      {"pthread_mutex_unlock", reinterpret_cast<void*>(original_mutex_unlock), &watcher}};
+  return ReplaceImports(originals, std::size(originals));
+}
+
 Status StartLearning() {
-  Status watched = ReplaceImport("pthread_mutex_lock", reinterpret_cast<void*>(WatchedMutexLock),
-                                 reinterpret_cast<void**>(&original_mutex_lock));
+  Status watched = WatchLocks();
   if (!watched) return watched;
   int error = learning.Open();
   watching_locks.store(true);
   if (error == 0) error = learning.Queue([](uv_work_t*) { LearnPoolRoutineFromThisThread(); });
   watching_locks.store(false);
-  void* watcher = nullptr;
-  watched = ReplaceImport("pthread_mutex_lock", reinterpret_cast<void*>(original_mutex_lock), &watcher);
+  watched = StopWatchingLocks();
   if (!watched) return watched;
   if (error != 0) return Error::Errno("uv_queue_work", "quiesce", -error);
   if (first_locked == nullptr)
     return Error::Refused("ERR_ATFORK_UNSUPPORTED", "quiesce", "uv_queue_work locked nothing");
   LearnPoolMutex(first_locked);
-  return Unit{};
+  return LearnRequestQueue(first_locked, request_queue);
 }
 
 void ForgetSignals(uv_signal_t* handle) { handle->caught_signals = handle->dispatched_signals = 0; }
@@ -113,9 +142,9 @@ Status LearnPool(int64_t deadline) {
     // libuv aborts when it cannot start its pool, which this may be the first use of.
     const int error = ProbeThreads(PoolSize());
     if (error != 0) return Error::Errno("pthread_create", "quiesce", error);
-    Status started = StartLearning();
-    if (!started) return started;
+    queue_learned = StartLearning();
   }
+  if (!queue_learned) return queue_learned;
   const int64_t left = deadline - MonotonicNanos();
   if (!learning.Run(left > 0 ? static_cast<uint64_t>(left / 1000000) : 0)) {
     return Error::Refused("ERR_ATFORK_QUIESCE_TIMEOUT", "quiesce", "libuv's pool is busy");

@@ -31,6 +31,7 @@
 #include "runtime/stdio_guard.h"
 #include "runtime/task_limits.h"
 #include "runtime/thread_roles.h"
+#include "runtime/worker_requests.h"
 #include "runtime/worker_waits.h"
 
 namespace atfork::runtime {
@@ -131,6 +132,7 @@ void RestoreThreads(uv_loop_t* loop, const ParkedCounts& counts) {
   if (counts.workers != 0) {
     error = CopySharedMappings();
     if (error != 0) AbandonChild("shared mappings", error);
+    if (!WatchWorkerRequests()) AbandonChild("libuv's requests", 0);
   }
   if (counts.workers + counts.pool != 0 && !ConfineToLoopFds({loop->async_io_watcher.fd, loop->signal_pipefd[1],
                                                               signal_lock.read_end, signal_lock.write_end})) {

@@ -1,5 +1,5 @@
 // import_table.cc - finds and rewrites import slots of the runtime module.
-// Runs in:  the parent, main thread, at load.
+// Runs in:  the main thread: the parent, at load and at the first fork; a child that is not whole yet.
 // Calls:    dl_iterate_phdr(3), dladdr(3), mprotect(2).
 // Rests on: the System V gABI (PT_DYNAMIC, DT_JMPREL, DT_RELA) and the JUMP_SLOT and GLOB_DAT relocations of the psABI.
 //           With full RELRO the slots lie in pages that the loader made read-only: they are opened for the one store.
@@ -62,13 +62,19 @@ int VisitModule(struct dl_phdr_info* info, size_t, void* data) {
   return 1;
 }
 
-Result<Module> RuntimeModule() {
+Result<Module> FindModule() {
   void* anchor = dlsym(RTLD_DEFAULT, "uv_queue_work");
   if (anchor == nullptr) return Error::Refused("ERR_ATFORK_UNSUPPORTED", "load", "no module exports uv_queue_work");
   Module module = {reinterpret_cast<uintptr_t>(anchor)};
   if (dl_iterate_phdr(VisitModule, &module) == 0 || module.dynamic == nullptr) {
     return Error::Refused("ERR_ATFORK_UNSUPPORTED", "load", "the runtime module has no dynamic section");
   }
+  return module;
+}
+
+// Found once: it stays where it is, and in a child that is not whole yet the loader's locks are not to be taken.
+const Result<Module>& RuntimeModule() {
+  static const Result<Module> module = FindModule();
   return module;
 }
 
@@ -97,13 +103,13 @@ bool StoreSlot(const Module& module, void** slot, void* replacement) {
 }  // namespace
 
 Result<ModuleSpan> FindRuntimeModule() {
-  Result<Module> module = RuntimeModule();
+  const Result<Module>& module = RuntimeModule();
   if (!module) return module.error();
   return module.value().span;
 }
 
 Status ReplaceImport(const char* symbol, void* replacement, void** original) {
-  Result<Module> found = RuntimeModule();
+  const Result<Module>& found = RuntimeModule();
   if (!found) return found.error();
   const Module& module = found.value();
   const auto* symbols = reinterpret_cast<const ElfW(Sym)*>(DynamicValue(module, DT_SYMTAB, true));

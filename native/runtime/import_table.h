@@ -26,8 +26,8 @@ Result<ModuleSpan> FindRuntimeModule();
 
 // Points every slot of the runtime module that imports `symbol` at `replacement`. `original` receives what the slots
 // held. An error when there is no slot: the caller's reason to replace it is then gone, or cannot be served.
-// Main thread, at load, once a symbol. The slots are pointer-sized and aligned, so threads that call through them
-// meanwhile see the old function or the new one.
+// Main thread. In a child it takes no lock and, when it succeeds, no memory. The slots are pointer-sized and aligned,
+// so threads that call through them meanwhile see the old function or the new one.
 Status ReplaceImport(const char* symbol, void* replacement, void** original);
 
 struct ImportReplacement {

@@ -200,6 +200,14 @@ bool HasInnerLoop(pthread_t thread) {
   return std::count_if(table.known.epoll_sets.begin(), table.known.epoll_sets.end(), is_its) > 1;
 }
 
+bool MayHaveMadeLoop(pthread_t thread, int epoll_fd) {
+  const ForkLock::Guard guard(&table.lock);
+  if (!guard.entered()) return false;
+  return std::any_of(table.known.epoll_sets.begin(), table.known.epoll_sets.end(), [=](const EpollSet& set) {
+    return set.fd == epoll_fd && (set.maker == thread || set.maker == 0);
+  });
+}
+
 void LockLoopFds() {
   table.lock.LockForFork();
   table.last_pipe = {-1, -1};

@@ -41,6 +41,9 @@ int EventLoops();
 // parked.
 bool HasInnerLoop(pthread_t thread);
 
+// Whether `thread` made the loop with this epoll set, or may have: it is older than this addon. Any thread.
+bool MayHaveMadeLoop(pthread_t thread, int epoll_fd);
+
 // Forking thread: nobody else makes a loop from here on, until both the parent and the child have unlocked.
 void LockLoopFds();
 void UnlockLoopFds();

@@ -18,6 +18,7 @@ namespace {
 
 using atfork::child::Confine;
 using atfork::child::FdRange;
+using atfork::child::IsConfined;
 using atfork::child::kMaxConfinedRanges;
 using atfork::child::SetConfinedFds;
 
@@ -31,6 +32,7 @@ struct Case {
   int unlisted;
   pid_t child;
   int confined = -1;
+  bool knows_it = false;
   Seen write_listed, read_listed, write_unlisted, read_unlisted, look, wait, open;
 };
 
@@ -39,6 +41,7 @@ Seen See(long result) { return {result, result < 0 ? errno : 0}; }
 void* Run(void* argument) {
   auto* seen = static_cast<Case*>(argument);
   seen->confined = Confine();
+  seen->knows_it = IsConfined();
   uint64_t value = 1;
   seen->write_listed = See(write(seen->listed, &value, sizeof value));
   seen->read_listed = See(read(seen->listed, &value, sizeof value));
@@ -81,6 +84,8 @@ TEST(confined_thread_uses_what_is_listed_only) {
     CHECK_EQ(pthread_create(&thread, nullptr, Run, &seen), 0);
     CHECK_EQ(pthread_join(thread, nullptr), 0);
     CHECK_EQ(seen.confined, 0);
+    CHECK(seen.knows_it);
+    CHECK(!IsConfined());
     CheckSeen(seen.write_listed, 8, 0);
     CheckSeen(seen.read_listed, 8, 0);
     CheckSeen(seen.write_unlisted, -1, ECANCELED);

@@ -10,6 +10,10 @@ describe('go on in the parent, and end in the child', () => {
   });
 });
 
+it('write nothing twice by way of the pool of the child', async () => {
+  expect(await fixturePasses('fork-workers.cjs', { args: ['appends', '20'], timeout: 60_000 })).toBe('done\n');
+});
+
 it('take no signal from a child', async () => {
   expect(await fixturePasses('fork-worker-signals.cjs', { args: ['20'] })).toBe('done\n');
 });
