@@ -15,8 +15,11 @@ const { Worker } = require('node:worker_threads');
 const zlib = require('node:zlib');
 const { _exit } = require('../..');
 const { ActiveWorker, doOnce } = require('../fixtures/worker-activities.cjs');
+const { nativeBinding } = require('../../dist/binding.js');
 const { end, exited, start } = require('../helpers/forked.cjs');
 const { runCase } = require('./case.cjs');
+
+const { lastForkTimings } = nativeBinding();
 
 const hash = promisify(crypto.pbkdf2);
 
@@ -25,6 +28,9 @@ const together = 4;
 
 /** Milliseconds that a Worker rests after each round. Without it they would do so much that few forks were done. */
 const rest = 5;
+
+/** Milliseconds: a fork that takes longer is told with its parts. */
+const slow = 2000;
 
 /** From so many bad children on it is known that something is wrong. */
 const tooMany = 20;
@@ -132,7 +138,9 @@ class Children {
       return this.#tell(this.refused.at(-1));
     }
     ++this.forked;
-    this.#times.push(performance.now() - begin);
+    const took = performance.now() - begin;
+    this.#times.push(took);
+    if (took > slow) this.#tell(`fork ${number} took ${took} ms: ${JSON.stringify(lastForkTimings())}`);
     const child = this.#see(number, pid).finally(() => this.#alive.delete(child));
     this.#alive.add(child);
   }
