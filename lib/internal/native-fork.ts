@@ -20,8 +20,6 @@ export interface NativeFork {
   loadFork(isMainThread: boolean): NativeErrorInfo | null;
   /** Child: lets the Workers that have been told to end run, to their end. */
   releaseWorkers(): void;
-  /** Child: between true and false, a terminal's mode is changed because the program wants it. */
-  allowTerminalModes(allowed: boolean): void;
   /** How many libuv loops there are, the main thread's included. */
   eventLoops(): number;
   /** The thread that the main thread started last is a Worker's; with `nodes`, one of Node's own. */

@@ -1,11 +1,9 @@
-import { ChildProcess } from 'node:child_process';
-import type * as tty from 'node:tty';
+import type { ChildProcess } from 'node:child_process';
 
 import { nativeBinding } from '../binding';
 import { ForkError } from '../errors';
 import { forkRefusal, refusal } from './fork-support';
 import { finishReadingCertificates } from '../internal/certificates';
-import type { NativeFork } from '../internal/native-fork';
 import { unwrap } from '../internal/native-result';
 import { validateObject, validateOneOf, validateTimeout } from '../internal/validate';
 import { endWorkers } from '../internal/workers';
@@ -43,11 +41,8 @@ export function fork(options: ForkOptions = {}): number {
   forking = true;
   try {
     finishReadingCertificates();
-    // Here, once, so that not every child has to: it takes as long as all the rest of the way to its first line.
-    // eslint-disable-next-line @typescript-eslint/no-require-imports -- only who forks needs it
-    terminals ??= require('node:tty') as typeof tty;
     const pid = unwrap(ForkError, nativeBinding().fork(lockTimeout, quiesceTimeout, sharedMappings === 'copy'));
-    if (pid === 0) enterChild(terminals);
+    if (pid === 0) enterChild();
     return pid;
   } finally {
     forking = false;
@@ -55,7 +50,6 @@ export function fork(options: ForkOptions = {}): number {
 }
 
 let forking = false;
-let terminals: typeof tty | undefined;
 
 /** From the moment that 'exit' is emitted: as in CPython, what is being taken down is not forked. */
 function isExiting(): boolean {
@@ -63,7 +57,7 @@ function isExiting(): boolean {
 }
 
 /** What is left to be done in JavaScript before the child's own code goes on. */
-function enterChild({ ReadStream }: typeof tty): void {
+function enterChild(): void {
   const native = nativeBinding();
   const { self, workers } = native.forkedChild();
   try {
@@ -73,31 +67,17 @@ function enterChild({ ReadStream }: typeof tty): void {
     unrefChildProcesses();
   } finally {
     native.releaseWorkers();
-    bracketRawMode(native, ReadStream.prototype);
   }
 }
 
 /** Whether they have ended, only their parent hears: a child that waited for that would never end. */
 function unrefChildProcesses(): void {
   for (const handle of (process as unknown as { _getActiveHandles(): unknown[] })._getActiveHandles()) {
-    if (handle instanceof ChildProcess) handle.unref();
+    if (isChildProcess(handle)) handle.unref();
   }
 }
 
-let bracketed = false;
-
-/** In a child only the program itself may change a terminal's mode; Node, which resets it at exit, may not. */
-function bracketRawMode(native: NativeFork, prototype: tty.ReadStream): void {
-  if (bracketed) return; // a child of a child inherits it
-  bracketed = true;
-  // eslint-disable-next-line @typescript-eslint/unbound-method -- called with the receiver below
-  const { setRawMode } = prototype;
-  prototype.setRawMode = function (this: tty.ReadStream, mode: boolean): tty.ReadStream {
-    native.allowTerminalModes(true);
-    try {
-      return setRawMode.call(this, mode);
-    } finally {
-      native.allowTerminalModes(false);
-    }
-  };
+/** By its name: to ask `instanceof` would load node:child_process into every process that may fork. */
+function isChildProcess(handle: unknown): handle is ChildProcess {
+  return (handle as object).constructor.name === 'ChildProcess';
 }

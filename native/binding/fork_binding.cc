@@ -6,7 +6,6 @@
 #include "runtime/fork.h"
 #include "runtime/loop_fds.h"
 #include "runtime/runtime_threads.h"
-#include "runtime/stdio_guard.h"
 #include "runtime/thread_roles.h"
 
 namespace atfork::binding {
@@ -35,10 +34,6 @@ Napi::Value ForkedChild(const Napi::CallbackInfo& info) {
   result.Set("self", child.self);
   result.Set("workers", child.workers);
   return result;
-}
-
-void AllowTerminalModes(const Napi::CallbackInfo& info) {
-  runtime::AllowTerminalModes(info[0].As<Napi::Boolean>().Value());
 }
 
 // lastForkTimings() -> {lockUs, quiesceUs, forkUs, releaseUs}.
@@ -82,7 +77,6 @@ void InitFork(Napi::Env env, Napi::Object exports) {
   exports.Set("lastForkTimings", Napi::Function::New(env, LastForkTimings, "lastForkTimings"));
   exports.Set("loadFork", Napi::Function::New(env, LoadFork, "loadFork"));
   exports.Set("releaseWorkers", Napi::Function::New(env, ReleaseWorkers, "releaseWorkers"));
-  exports.Set("allowTerminalModes", Napi::Function::New(env, AllowTerminalModes, "allowTerminalModes"));
   exports.Set("eventLoops", Napi::Function::New(env, EventLoops, "eventLoops"));
   exports.Set("keepEarliestWorker", Napi::Function::New(env, KeepEarliestWorker, "keepEarliestWorker"));
   exports.Set("learnWorkerRoutine", Napi::Function::New(env, LearnWorkerRoutine, "learnWorkerRoutine"));

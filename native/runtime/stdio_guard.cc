@@ -2,10 +2,8 @@
 // Runs in:  any thread that calls fcntl or tcsetattr from the runtime module, signal handlers of Node's included:
 //           async-signal-safe.
 // Rests on: in a process that does not go on to exec, libuv sets O_NONBLOCK by ioctl(2) FIONBIO: an F_SETFL on 0 to 2
-// is
-//           ResetStdio's. A terminal's mode is
-// set by
-//           libuv for setRawMode of node:tty, which lib/process/fork.ts brackets in a child, and else by resets only.
+//           is ResetStdio's. A terminal's mode is set with TCSADRAIN where the program asks for it (setRawMode of
+//           node:tty, uv_tty_set_mode), with TCSANOW in resets: ResetStdio, uv_tty_reset_mode.
 #include "runtime/stdio_guard.h"
 
 #include <fcntl.h>
@@ -24,7 +22,6 @@ namespace {
 // Process-wide; the child that set it. Its number, since the children of a fork that is not ours have this memory too,
 // and what they do with their stdio before they call exec (libuv clears O_NONBLOCK) is theirs.
 std::atomic<pid_t> keeper{0};
-std::atomic<bool> modes_allowed{false};
 int (*original_fcntl)(int, int, ...) = fcntl;
 int (*original_tcsetattr)(int, int, const struct termios*) = tcsetattr;
 
@@ -40,7 +37,7 @@ int GuardedFcntl(int fd, int command, ...) {
 }
 
 int GuardedTcsetattr(int fd, int actions, const struct termios* mode) {
-  if (!modes_allowed.load(std::memory_order_relaxed) && Keeps()) return 0;
+  if (actions == TCSANOW && Keeps()) return 0;
   return original_tcsetattr(fd, actions, mode);
 }
 
@@ -60,7 +57,5 @@ Status WatchStdio() {
 }
 
 void KeepInheritedStdio() { keeper.store(getpid()); }
-
-void AllowTerminalModes(bool allowed) { modes_allowed.store(allowed); }
 
 }  // namespace atfork::runtime

@@ -17,9 +17,6 @@ Status WatchStdio();
 // Child: from here on nothing that it inherited is put back.
 void KeepInheritedStdio();
 
-// Child, main thread: whether the program itself is changing a terminal's mode just now (setRawMode).
-void AllowTerminalModes(bool allowed);
-
 }  // namespace atfork::runtime
 
 #endif  // ATFORK_RUNTIME_STDIO_GUARD_H_

@@ -12,7 +12,7 @@ delete process.env.ATFORK_NODE_SUITE;
 
 if (mode === 'load' || mode === 'fork') {
   const { _exit, fork, waitpid } = require('../../dist/index.js');
-  const pid = mode === 'fork' ? fork() : 0;
+  const pid = mode === 'fork' ? fork({ quiesceTimeout: 30_000 }) : 0;
   if (pid !== 0) {
     const { exitCode, signalCode } = waitpid(pid);
     // A signal to oneself is handled before kill(2) returns; should it be ignored here, the end is still a failure.

@@ -6,7 +6,8 @@ import { describe, expect, it } from 'vitest';
 import { fixturePasses } from '../helpers/run-fixture';
 
 const fixture = path.join(__dirname, '../fixtures/fork-stdio.cjs');
-const ways = ['processExit', 'naturally', 'uncaughtError', 'SIGTERM', 'SIGINT', 'SIGKILL', 'writes'];
+const ends = ['processExit', 'naturally', 'uncaughtError', 'SIGTERM', 'SIGINT', 'SIGKILL'];
+const ways = [...ends, 'setsRawMode', 'writes'];
 
 /** The fixture on a stdio that Node alone cannot offer; python3 is there, node-gyp needs it. */
 async function passes(kind: string, ...args: string[]): Promise<void> {
