@@ -48,13 +48,13 @@ class ForkLock {
   // Parent, forking thread.
   void LockForFork() {
     pthread_mutex_lock(&mutex_);
+    given_up_.store(false, std::memory_order_relaxed);
     forker_.store(pthread_self(), std::memory_order_relaxed);
   }
   // The same thread, in the parent and in the child.
   void UnlockAfterFork() {
     process_.store(getpid(), std::memory_order_relaxed);
     forker_.store(0, std::memory_order_relaxed);
-    given_up_.store(false, std::memory_order_relaxed);
     pthread_mutex_unlock(&mutex_);
   }
 
@@ -72,7 +72,8 @@ class ForkLock {
         deadline.tv_nsec -= kSecondNs;
         ++deadline.tv_sec;
       }
-      if (given_up_.load(std::memory_order_relaxed)) return false;
+      // Of this fork: who gave up the one before may say so after its end.
+      if (given_up_.load(std::memory_order_relaxed) && forker_.load(std::memory_order_relaxed) != 0) return false;
       if (pthread_mutex_clocklock(&mutex_, CLOCK_MONOTONIC, &deadline) == 0) return true;
       // Else it is somebody in the middle of a few instructions, and this is a busy machine.
       if (forker_.load(std::memory_order_relaxed) != 0) given_up_.store(true, std::memory_order_relaxed);
