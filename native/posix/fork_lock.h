@@ -5,8 +5,11 @@
 // and does not enter. Nor does anybody in the child of a fork that is not ours (child_process.spawn's, until it
 // executes its program): a thread that is not there may hold it.
 //
+// While a thread waits its signals are blocked: it must not be parked there for a fork (runtime/park_signal), with what
+// it has to note not noted yet.
+//
 // Runs in:  any thread, but for LockForFork and UnlockAfterFork. Not async-signal-safe.
-// Calls:    pthread_mutex_clocklock(3), getpid(2), pthread_self(3). Allocates: no.
+// Calls:    pthread_mutex_clocklock(3), rt_sigprocmask(2), getpid(2), pthread_self(3). Allocates: no.
 #ifndef ATFORK_POSIX_FORK_LOCK_H_
 #define ATFORK_POSIX_FORK_LOCK_H_
 
@@ -15,6 +18,8 @@
 #include <unistd.h>
 
 #include <atomic>
+
+#include "posix/signals_blocked.h"
 
 namespace atfork {
 
@@ -64,6 +69,7 @@ class ForkLock {
 
   bool Enter() {
     if (pthread_mutex_trylock(&mutex_) == 0) return true;
+    const SignalsBlocked blocked;
     for (;;) {
       struct timespec deadline;
       clock_gettime(CLOCK_MONOTONIC, &deadline);

@@ -5,7 +5,6 @@
 // Each step in the child may rely on those above it; docs/design.md gives the reasons for the order.
 #include "runtime/fork.h"
 
-#include <signal.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -17,6 +16,7 @@
 #include "child/hold.h"
 #include "posix/futex.h"
 #include "posix/process_state.h"
+#include "posix/signals_blocked.h"
 #include "runtime/credentials.h"
 #include "runtime/event_loop.h"
 #include "runtime/fork_verdict.h"
@@ -36,22 +36,6 @@
 
 namespace atfork::runtime {
 namespace {
-
-// All signals, those that libc keeps out of sigfillset(3) included: a handler must not run in the child before it is
-// complete, and must not run in the parent while the others stand still.
-class SignalsBlocked {
- public:
-  SignalsBlocked() { Set(~uint64_t{0}, &before_); }
-  ~SignalsBlocked() { Set(before_, nullptr); }
-  SignalsBlocked(const SignalsBlocked&) = delete;
-  SignalsBlocked& operator=(const SignalsBlocked&) = delete;
-
- private:
-  static void Set(uint64_t mask, uint64_t* before) {
-    syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, before, sizeof mask);
-  }
-  uint64_t before_ = 0;
-};
 
 // The global lock, for as long as the fork takes.
 class LockHeld {
@@ -193,6 +177,7 @@ Result<ForkOutcome> ForkParked(uv_loop_t* loop, const ParkedCounts& counts, cons
   int fork_errno;
   bool broken;
   {
+    // A handler must not run in the child before it is complete, nor in the parent while the others stand still.
     const SignalsBlocked blocked;
     IncludeHeapMappings();
     pid = fork();

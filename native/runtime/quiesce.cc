@@ -54,8 +54,8 @@ Outcome Fail(Obstacle* obstacle, Error failure) {
   return Outcome::kFailed;
 }
 
-// A Worker inside spawnSync is not held there.
-void SendBackFromInnerLoops() {
+// A Worker inside spawnSync is not held there. Whether one was.
+bool SendBackFromInnerLoops() {
   bool found = false;
   for (ParkedThread* thread : Participants()) {
     if (thread->role != ThreadRole::kJsWorker || thread->state.load() != ParkState::kParked) continue;
@@ -66,6 +66,7 @@ void SendBackFromInnerLoops() {
     found = true;
   }
   if (found) WakeReleased();
+  return found;
 }
 
 // The pool, which may still have work to finish.
@@ -109,11 +110,12 @@ Outcome TryPark(bool quick, int64_t until, Obstacle* obstacle, PoolHold* pool) {
   for (;;) {
     Status called = CallRoll();
     if (!called) return Fail(obstacle, called.error());
-    SendBackFromInnerLoops();
+    // Counted first: those who are parked by then are looked at.
     const Tally before = CountAnswers();
-    if (before.asked + before.others == 0) return Outcome::kParked;
+    const bool sent_back = SendBackFromInnerLoops();
+    if (!sent_back && before.asked + before.others == 0) return Outcome::kParked;
     const int64_t now = MonotonicNanos();
-    if (before.waiting < before.others) waiting_since = kNoDeadline;
+    if (sent_back || before.waiting < before.others) waiting_since = kNoDeadline;
     if (now >= until || (quick && waiting_since < now - kQuickTry)) return Outcome::kNotYet;
     const int error = Ask();
     if (error != 0) return Fail(obstacle, Error::Errno("rt_tgsigqueueinfo", "quiesce", error));

@@ -22,13 +22,19 @@ function threadIds(pid) {
   }
 }
 
-/** One line per thread of `pid`: tid, name, state, the kernel function it sleeps in, its system call with arguments. */
+/**
+ * One line per thread of `pid`: tid, name, state, the hundredths of a second that it has had a processor for (one that
+ * spins from one that is starved), the kernel function it sleeps in, its system call with arguments.
+ */
 function describeThreads(/** @type {number} */ pid) {
   const lines = threadIds(pid).map((tid) => {
     const at = `/proc/${pid}/task/${tid}`;
     const stat = read(`${at}/stat`);
-    const name = stat.slice(stat.indexOf('('), stat.lastIndexOf(')') + 1);
-    return `${tid} ${name} ${stat[stat.lastIndexOf(')') + 2]} ${read(`${at}/wchan`)} | ${read(`${at}/syscall`)}`;
+    const afterName = stat.lastIndexOf(')') + 1;
+    const name = stat.slice(stat.indexOf('('), afterName);
+    const [state, ...fields] = stat.slice(afterName + 1).split(' ');
+    const ticks = Number(fields[10]) + Number(fields[11]);
+    return `${tid} ${name} ${state} ${ticks} ${read(`${at}/wchan`)} | ${read(`${at}/syscall`)}`;
   });
   return lines.length === 0 ? `${pid} is gone` : lines.join('\n');
 }
