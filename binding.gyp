@@ -64,6 +64,7 @@
         "native/runtime/park_signal.cc",
         "native/runtime/pool_rest.cc",
         "native/runtime/quiesce.cc",
+        "native/runtime/request_queue.cc",
         "native/runtime/roll_call.cc",
         "native/runtime/runtime_threads.cc",
         "native/runtime/shared_mappings.cc",

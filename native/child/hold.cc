@@ -16,8 +16,13 @@ namespace atfork::child {
 namespace {
 
 constexpr long kLookIntervalNs = 1000000;  // 1 ms
-// So many looks in a row at a sleeping forking thread: it is stuck, not waiting for the garbage collector's helpers.
+// So many looks at a sleeping forking thread: it is stuck, not waiting for the garbage collector's helpers. One at
+// which it runs makes up for a few: who waits for a lock of Abseil's spins and naps in turn
+// (absl::Mutex::LockSlowLoop).
 constexpr int kStuckLooks = 100;
+constexpr int kRunningWeight = 3;
+// So many looks in all, 5 s: whatever it is doing.
+constexpr int kMostLooks = 5 * 1000;
 // So many looks at an outer Worker that is free and does not wait for its own: it may be stuck on one of them.
 constexpr int kJoinLooks = 20;
 
@@ -122,9 +127,11 @@ void Pause(RestartRecord* record) {
 
 void Hold(RestartRecord* record) {
   int sleeping = 0;
-  while (__atomic_load_n(&record->go, __ATOMIC_ACQUIRE) == 0 && sleeping < kStuckLooks) {
+  for (int looks = 0; looks < kMostLooks && sleeping < kStuckLooks; ++looks) {
+    if (__atomic_load_n(&record->go, __ATOMIC_ACQUIRE) != 0) break;
     Pause(record);
-    sleeping = ForkerSleeps() ? sleeping + 1 : 0;
+    sleeping += ForkerSleeps() ? 1 : -kRunningWeight;
+    if (sleeping < 0) sleeping = 0;
   }
   if (!record->until_joined) return;
   for (int looks = 0; looks < kJoinLooks && !IsJoined(record); ++looks) Pause(record);

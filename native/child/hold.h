@@ -1,9 +1,9 @@
 // hold.h - keeps a Worker's thread from running in the child until it has been told to end.
 //
 // CHILD ZONE. Terminating a Worker takes locks of V8 and Node that this very thread may hold (it was parked anywhere in
-// their code). So the hold is given up when the forking thread turns out to sleep on such a lock. A Worker's own
-// Workers, which nobody but that Worker can reach, stay held beyond that, until it waits for their end (pthread_join);
-// but not for long, since it may be such a lock of theirs that it waits for.
+// their code). So the hold is given up when the forking thread turns out to wait for such a lock, or takes far too
+// long. A Worker's own Workers, which nobody but that Worker can reach, stay held beyond that, until it waits for their
+// end (pthread_join); but not for long, since it may be such a lock of theirs that it waits for.
 #ifndef ATFORK_CHILD_HOLD_H_
 #define ATFORK_CHILD_HOLD_H_
 

@@ -15,9 +15,9 @@
 #include "posix/futex.h"
 #include "runtime/import_table.h"
 #include "runtime/pool_rest.h"
+#include "runtime/request_queue.h"
 #include "runtime/task_limits.h"
 #include "runtime/thread_roles.h"
-#include "runtime/worker_requests.h"
 
 namespace atfork::runtime {
 namespace {
@@ -129,6 +129,9 @@ Status StartLearning() {
   return LearnRequestQueue(first_locked, request_queue);
 }
 
+// uv_async_send counts those that are in it (src/unix/async.c, since 1.45).
+bool IsBusy(const uv_async_t* async) { return __atomic_load_n(&async->u.fd, __ATOMIC_ACQUIRE) != 0; }
+
 void ForgetSignals(uv_signal_t* handle) { handle->caught_signals = handle->dispatched_signals = 0; }
 
 // More than enough for a pool that has nothing else to do.
@@ -176,6 +179,18 @@ int RenewLoop(uv_loop_t* loop) {
       nullptr);
   ForgetSignals(&loop->child_watcher);
   return 0;
+}
+
+bool IsBeingWoken(uv_loop_t* loop) {
+  bool found = IsBusy(&loop->wq_async);
+  uv_walk(
+      loop,
+      [](uv_handle_t* handle, void* found) {
+        if (handle->type == UV_ASYNC && IsBusy(reinterpret_cast<uv_async_t*>(handle)))
+          *static_cast<bool*>(found) = true;
+      },
+      &found);
+  return found;
 }
 
 int RenewPool() {

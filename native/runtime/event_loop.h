@@ -14,6 +14,10 @@ namespace atfork::runtime {
 // kept alive by it). Starts the pool if nobody has yet. Refused when no pool thread gets to it before `deadline`.
 Status LearnPool(int64_t deadline);
 
+// Whether a thread is inside uv_async_send(3) on this loop. Such a one cannot be parked: uv_loop_fork(3) counts it out,
+// and with it once more when it goes on, uv_close(3) would wait for ever. Parent, on the loop's thread.
+bool IsBeingWoken(uv_loop_t* loop);
+
 // Child, before any other thread runs: gives the main loop a kernel state of its own (uv_loop_fork(3)). Wake-ups that
 // were under way are sent again, signals that were are forgotten. Returns 0 or a negative libuv error.
 int RenewLoop(uv_loop_t* loop);

@@ -265,7 +265,7 @@ Result<ForkOutcome> Fork(uv_loop_t* loop, const ForkOptions& options) {
   const int64_t deadline = DeadlineAfterMs(options.quiesce_timeout_ms);
   Status pool = LearnPool(deadline);
   if (!pool) return pool.error();
-  Result<ParkedCounts> parked = ParkRuntimeThreads(deadline);
+  Result<ParkedCounts> parked = ParkRuntimeThreads(loop, deadline);
   if (!parked) return parked.error();
   timings.quiesce = stopwatch.Lap();
   return ForkParked(loop, parked.value(), options);

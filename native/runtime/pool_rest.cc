@@ -25,6 +25,7 @@
 #include "runtime/import_table.h"
 #include "runtime/park_position.h"
 #include "runtime/park_signal.h"
+#include "runtime/request_queue.h"
 #include "runtime/roll_call.h"
 
 namespace atfork::runtime {
@@ -133,7 +134,13 @@ bool HoldPool(std::string* busy) {
     *busy = "work is being given to libuv's pool";
     return false;
   }
-  if (PoolWaits(busy)) return true;
+  if (PoolWaits(busy)) {
+    // Where some come back from a call, they work off the queue first.
+    if (!pool.in_calls.empty() || IsRequestQueueEmpty()) return true;
+    // All of them sleep over it: glibc before 2.41 can lose a wake-up (BZ #25847). The child would lose the request.
+    *busy = "a request waits for a thread of libuv's pool";
+    if (pthread_cond_t* const condition = pool.condition.load()) pthread_cond_signal(condition);
+  }
   ReleasePool();
   return false;
 }

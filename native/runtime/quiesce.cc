@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "posix/futex.h"
+#include "runtime/event_loop.h"
 #include "runtime/fork_verdict.h"
 #include "runtime/gate.h"
 #include "runtime/loop_fds.h"
@@ -143,10 +144,14 @@ bool TryParkPoolThreads(int64_t until) {
 }
 
 // The same, and then holds the pool.
-Outcome TryParkAndHold(bool quick, int64_t until, Obstacle* obstacle) {
+Outcome TryParkAndHold(uv_loop_t* loop, bool quick, int64_t until, Obstacle* obstacle) {
   PoolHold pool(obstacle);
   const Outcome outcome = TryPark(quick, until, obstacle, &pool);
   if (outcome != Outcome::kParked) return outcome;
+  if (IsBeingWoken(loop)) {
+    obstacle->stuck = "a thread is waking the main thread's event loop";
+    return Outcome::kNotYet;
+  }
   for (;;) {
     if (pool.Try()) {
       if (TryParkPoolThreads(until)) {
@@ -181,7 +186,7 @@ Error CouldNotPark(Outcome outcome, const Obstacle& obstacle) {
 
 }  // namespace
 
-Status Quiesce(int64_t deadline) {
+Status Quiesce(uv_loop_t* loop, int64_t deadline) {
   const int installed = InstallParkHandler();
   if (installed != 0) return Error::Errno("rt_sigaction", "quiesce", installed);
   park_signal.modules.Update();
@@ -190,7 +195,7 @@ Status Quiesce(int64_t deadline) {
   Obstacle obstacle;
 
   // Most of the time everybody can be parked at once, and the pool is at rest.
-  Outcome outcome = TryParkAndHold(true, std::min(deadline, MonotonicNanos() + kFirstPatience), &obstacle);
+  Outcome outcome = TryParkAndHold(loop, true, std::min(deadline, MonotonicNanos() + kFirstPatience), &obstacle);
   for (int64_t patience = kFirstPatience; outcome != Outcome::kParked;) {
     const bool starved = CountAnswers().asked != 0;
     const std::string stuck = DescribeStuck();
@@ -201,7 +206,7 @@ Status Quiesce(int64_t deadline) {
     // Now with patience. The pool first, with everybody else running, since what it is busy with may need them; but if
     // it does not come to rest so, those who give it work are stopped while it finishes.
     AwaitPool(std::min(deadline, MonotonicNanos() + patience), &obstacle.busy);
-    outcome = TryParkAndHold(false, std::min(deadline, MonotonicNanos() + patience), &obstacle);
+    outcome = TryParkAndHold(loop, false, std::min(deadline, MonotonicNanos() + patience), &obstacle);
     patience = std::min(2 * patience, starved ? kStarvedPatience : kLastPatience);
   }
   return Unit{};

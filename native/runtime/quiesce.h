@@ -2,6 +2,8 @@
 #ifndef ATFORK_RUNTIME_QUIESCE_H_
 #define ATFORK_RUNTIME_QUIESCE_H_
 
+#include <uv.h>
+
 #include <cstdint>
 
 #include "posix/result.h"
@@ -9,8 +11,8 @@
 namespace atfork::runtime {
 
 // Parks every thread of the runtime, with libuv's pool at rest and held there (pool_rest.h), or none: the error says
-// who could not be, where it stood, and nothing has changed. Main thread. `deadline`: MonotonicNanos().
-Status Quiesce(int64_t deadline);
+// who could not be, where it stood, and nothing has changed. Main thread, with its loop. `deadline`: MonotonicNanos().
+Status Quiesce(uv_loop_t* loop, int64_t deadline);
 
 // Parent: lets them go on.
 void Unquiesce();

@@ -114,8 +114,8 @@ Status LoadRuntimeThreads() {
   return Unit{};
 }
 
-Result<ParkedCounts> ParkRuntimeThreads(int64_t deadline) {
-  Status quiet = Quiesce(deadline);
+Result<ParkedCounts> ParkRuntimeThreads(uv_loop_t* loop, int64_t deadline) {
+  Status quiet = Quiesce(loop, deadline);
   if (!quiet) return quiet.error();
   ParkedCounts counts = {};
   Status prepared = Prepare(&counts);

@@ -12,6 +12,8 @@
 #ifndef ATFORK_RUNTIME_RUNTIME_THREADS_H_
 #define ATFORK_RUNTIME_RUNTIME_THREADS_H_
 
+#include <uv.h>
+
 #include <cstdint>
 
 #include "posix/result.h"
@@ -29,7 +31,7 @@ struct ParkedCounts {
 
 // Quiesces (quiesce.h) and saves what the child will need. On an error nothing has changed. Main thread.
 // `deadline`: MonotonicNanos(). The parent ends it by Unquiesce.
-Result<ParkedCounts> ParkRuntimeThreads(int64_t deadline);
+Result<ParkedCounts> ParkRuntimeThreads(uv_loop_t* loop, int64_t deadline);
 
 // Child, first of all: restores libc's view of the threads. False when the child must not be used; see libc_threads.h.
 [[nodiscard]] bool RestoreRuntimeThreads();

@@ -11,18 +11,9 @@
 #ifndef ATFORK_RUNTIME_WORKER_REQUESTS_H_
 #define ATFORK_RUNTIME_WORKER_REQUESTS_H_
 
-#include <pthread.h>
-#include <uv.h>
-
 #include "posix/result.h"
 
 namespace atfork::runtime {
-
-// What follows `last`, which is the last request in the pool's queue: the caller holds the pool's mutex.
-const void* RequestQueueAfter(const uv_work_t& last);
-
-// Parent, main thread, once: the pool's mutex, and what was found above. Refused when that cannot be libuv's queue.
-Status LearnRequestQueue(pthread_mutex_t* mutex, const void* head);
 
 // Child that Workers come along to, before any other thread runs. Takes no lock.
 Status WatchWorkerRequests();

@@ -61,9 +61,25 @@ void CheckHeldUntilStuck(bool until_joined) {
   CHECK_EQ(pthread_join(thread, nullptr), 0);  // asleep
 }
 
+// Abseil's way to wait for a lock: most of the time asleep, but not for long at a time.
+void CheckHeldUntilNapping() {
+  RestartRecord record = {};
+  int word = 1;
+  record.cleared_tid = &word;
+  pthread_t thread;
+  CHECK_EQ(pthread_create(&thread, nullptr, Held, &record), 0);
+  const struct timespec nap = {0, 10 * 1000 * 1000};
+  while (!ended.load()) {
+    nanosleep(&nap, nullptr);
+    StayAwake(1);
+  }
+  CHECK_EQ(pthread_join(thread, nullptr), 0);
+}
+
 }  // namespace
 
 TEST(held_until_released) { CheckHeldUntilReleased(false); }
 TEST(nested_held_until_released_and_not_for_ever) { CheckHeldUntilReleased(true); }
 TEST(held_until_the_forking_thread_is_stuck) { CheckHeldUntilStuck(false); }
 TEST(nested_held_until_the_forking_thread_is_stuck) { CheckHeldUntilStuck(true); }
+TEST(held_until_the_forking_thread_waits_in_naps) { CheckHeldUntilNapping(); }

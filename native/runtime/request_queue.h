@@ -1,0 +1,30 @@
+// request_queue.h - the queue in which requests wait for a thread of libuv's pool.
+#ifndef ATFORK_RUNTIME_REQUEST_QUEUE_H_
+#define ATFORK_RUNTIME_REQUEST_QUEUE_H_
+
+#include <pthread.h>
+#include <uv.h>
+
+#include "posix/result.h"
+
+namespace atfork::runtime {
+
+// What follows `last`, which is the last request in the queue: the caller holds the pool's mutex.
+const void* RequestQueueAfter(const uv_work_t& last);
+
+// Parent, main thread, once: the pool's mutex, and what was found above. Refused when that cannot be libuv's queue.
+Status LearnRequestQueue(pthread_mutex_t* mutex, const void* head);
+
+// The mutex that guards the queue; null until it has been learnt.
+pthread_mutex_t* RequestQueueMutex();
+
+// The caller holds the mutex.
+bool IsRequestQueueEmpty();
+
+// The caller holds the mutex. The request that was queued last; null when that is none, but a message of libuv's own to
+// its threads, or there is nothing.
+struct uv__work* LastRequest();
+
+}  // namespace atfork::runtime
+
+#endif  // ATFORK_RUNTIME_REQUEST_QUEUE_H_
