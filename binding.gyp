@@ -71,6 +71,7 @@
         "native/runtime/stdio_guard.cc",
         "native/runtime/task_limits.cc",
         "native/runtime/thread_roles.cc",
+        "native/runtime/worker_aborts.cc",
         "native/runtime/worker_requests.cc",
         "native/runtime/worker_waits.cc"
       ],

@@ -20,6 +20,10 @@ export interface NativeFork {
   loadFork(isMainThread: boolean): NativeErrorInfo | null;
   /** Child: lets the Workers that have been told to end run, to their end. */
   releaseWorkers(): void;
+  /** Child: `fn` is called whenever one of those Workers has been ended by an abort(3) of Node's own on its thread. */
+  listenToAborts(fn: () => void): void;
+  /** Child: how many have. */
+  abortedWorkers(): number;
   /** How many libuv loops there are, the main thread's included. */
   eventLoops(): number;
   /** The thread that the main thread started last is a Worker's; with `nodes`, one of Node's own. */

@@ -13,6 +13,7 @@ import type * as inspectorModule from 'node:inspector';
 import { Worker } from 'node:worker_threads';
 
 import type { NativeFork } from './native-fork';
+import type { NativeProcess } from './native-process';
 
 /** The loops that a Node process has without any Worker: the main one, the delayed tasks', the tracing agent's. */
 const ordinaryLoops = 3;
@@ -44,8 +45,9 @@ function liveWorkers(): Worker[] {
  * Child: ends the program's Workers, which have been brought along for that. What they said before the fork and what
  * becomes of them now is the parent's to hear: here each emits 'exit', as after `terminate()`, and nothing else.
  */
-export function endWorkers(): void {
+export function endWorkers(native: NativeFork & NativeProcess): void {
   const workers = liveWorkers();
+  finishAborted(native, workers);
   for (const worker of workers) void terminate.call(worker);
   for (const worker of workers) {
     silence(worker);
@@ -56,6 +58,57 @@ export function endWorkers(): void {
       // The program may have replaced these; to throw from fork() means that there is no child.
     }
   }
+}
+
+/**
+ * A Worker may be ended by an assertion of Node's own that fails on it (runtime/worker_aborts). Nobody tells its object, so it
+ * is done here. Which one it was is known as soon as all others have ended.
+ */
+function finishAborted(native: NativeFork & NativeProcess, workers: Worker[]): void {
+  let finished = 0;
+  const look = (): void => {
+    const left = workers.filter(isLive);
+    const aborted = native.abortedWorkers() - finished;
+    if (aborted === 0) return;
+    if (left.length > aborted) {
+      for (const worker of left) worker.once('exit', look);
+      return;
+    }
+    finished += left.length;
+    left.forEach(finish);
+    if (finished === left.length) leaveWithoutTeardown(native);
+  };
+  native.listenToAborts(look);
+}
+
+interface WorkerInternals {
+  kHandle: { unref(): void; onexit(code: number, error: null, reason: null): void };
+  kPort: { close(): void };
+  kPublicPort: { close(): void };
+}
+
+/** What Node does when a Worker's thread has told that it ends: lib/internal/worker.js, [kOnExit]. */
+function finish(worker: Worker): void {
+  const handle = internal(worker, 'kHandle');
+  const ports = [internal(worker, 'kPort'), internal(worker, 'kPublicPort')];
+  handle.unref();
+  handle.onexit(1, null, null);
+  for (const port of ports) port.close();
+}
+
+/** Such a Worker's isolate is never disposed of, and that of the main thread cannot be while there are others (PagePool). */
+function leaveWithoutTeardown(native: NativeProcess): void {
+  const leave = (code: number): void => {
+    process.removeListener('exit', leave);
+    process.emit('exit', code);
+    native.exit(Number(process.exitCode ?? code));
+  };
+  process.prependListener('exit', leave);
+}
+
+function internal<K extends keyof WorkerInternals>(worker: Worker, name: K): WorkerInternals[K] {
+  const symbol = Object.getOwnPropertySymbols(worker).find(({ description }) => description === name);
+  return Reflect.get(worker, symbol ?? name) as WorkerInternals[K];
 }
 
 /**

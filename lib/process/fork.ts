@@ -63,7 +63,7 @@ function enterChild(): void {
   try {
     Object.defineProperty(process, 'pid', { value: self, writable: false, enumerable: true, configurable: true });
     // They are held until they have been told: none runs a line of its own code here.
-    if (workers !== 0) endWorkers();
+    if (workers !== 0) endWorkers(native);
     unrefChildProcesses();
   } finally {
     native.releaseWorkers();

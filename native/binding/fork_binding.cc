@@ -7,6 +7,7 @@
 #include "runtime/loop_fds.h"
 #include "runtime/runtime_threads.h"
 #include "runtime/thread_roles.h"
+#include "runtime/worker_aborts.h"
 
 namespace atfork::binding {
 namespace {
@@ -47,6 +48,19 @@ Napi::Value LastForkTimings(const Napi::CallbackInfo& info) {
   return result;
 }
 
+// listenToAborts(fn): calls fn on the main thread whenever a Worker that came along has been ended by an abort(3).
+void ListenToAborts(const Napi::CallbackInfo& info) {
+  // Process-wide, of one child; its child makes another.
+  static Napi::ThreadSafeFunction listener;
+  listener = Napi::ThreadSafeFunction::New(info.Env(), info[0].As<Napi::Function>(), "atfork.aborts", 0, 1);
+  listener.Unref(info.Env());
+  runtime::ListenToAborts([] { listener.NonBlockingCall(); });
+}
+
+Napi::Value AbortedWorkers(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), runtime::AbortedWorkers());
+}
+
 void ReleaseWorkers(const Napi::CallbackInfo&) { runtime::ReleaseHeldWorkers(); }
 
 void LearnWorkerRoutine(const Napi::CallbackInfo& info) {
@@ -76,6 +90,8 @@ void InitFork(Napi::Env env, Napi::Object exports) {
   exports.Set("forkedChild", Napi::Function::New(env, ForkedChild, "forkedChild"));
   exports.Set("lastForkTimings", Napi::Function::New(env, LastForkTimings, "lastForkTimings"));
   exports.Set("loadFork", Napi::Function::New(env, LoadFork, "loadFork"));
+  exports.Set("listenToAborts", Napi::Function::New(env, ListenToAborts, "listenToAborts"));
+  exports.Set("abortedWorkers", Napi::Function::New(env, AbortedWorkers, "abortedWorkers"));
   exports.Set("releaseWorkers", Napi::Function::New(env, ReleaseWorkers, "releaseWorkers"));
   exports.Set("eventLoops", Napi::Function::New(env, EventLoops, "eventLoops"));
   exports.Set("keepEarliestWorker", Napi::Function::New(env, KeepEarliestWorker, "keepEarliestWorker"));

@@ -31,6 +31,7 @@
 #include "runtime/stdio_guard.h"
 #include "runtime/task_limits.h"
 #include "runtime/thread_roles.h"
+#include "runtime/worker_aborts.h"
 #include "runtime/worker_requests.h"
 #include "runtime/worker_waits.h"
 
@@ -248,6 +249,7 @@ Status LoadFork() {
   if (loaded) loaded = WatchStdio();
   if (loaded) loaded = WatchCredentials();
   if (loaded) loaded = WatchWaits();
+  if (loaded) loaded = WatchAborts();
   if (loaded && !child::CanConfine()) {
     loaded = Error::Refused("ERR_ATFORK_UNSUPPORTED", "load", "seccomp(2) filters are not there");
   }

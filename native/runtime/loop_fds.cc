@@ -42,6 +42,8 @@ struct Table {
 };
 Table table;
 
+constexpr auto kNobody = ~pthread_t{0};
+
 bool OnMainThread() { return syscall(SYS_gettid) == getpid(); }
 
 template <typename T, typename Predicate>
@@ -206,6 +208,14 @@ bool MayHaveMadeLoop(pthread_t thread, int epoll_fd) {
   return std::any_of(table.known.epoll_sets.begin(), table.known.epoll_sets.end(), [=](const EpollSet& set) {
     return set.fd == epoll_fd && (set.maker == thread || set.maker == 0);
   });
+}
+
+void DisownLoops() {
+  const ForkLock::Guard guard(&table.lock);
+  if (!guard.entered()) return;
+  for (EpollSet& set : table.known.epoll_sets) {
+    if (set.maker == pthread_self()) set.maker = kNobody;
+  }
 }
 
 void LockLoopFds() {

@@ -16,7 +16,7 @@ namespace atfork::runtime {
 
 struct EpollSet {
   int fd;
-  pthread_t maker;  // 0: older than this addon
+  pthread_t maker;  // 0: older than this addon; -1: it has ended
 };
 
 struct PipeEnds {
@@ -43,6 +43,9 @@ bool HasInnerLoop(pthread_t thread);
 
 // Whether `thread` made the loop with this epoll set, or may have: it is older than this addon. Any thread.
 bool MayHaveMadeLoop(pthread_t thread, int epoll_fd);
+
+// The calling thread ends without having closed its loops: another may get its pthread_t.
+void DisownLoops();
 
 // Forking thread: nobody else makes a loop from here on, until both the parent and the child have unlocked.
 void LockLoopFds();

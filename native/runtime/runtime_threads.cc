@@ -9,6 +9,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <utility>
+#include <vector>
+
 #include "child/hold.h"
 #include "posix/futex.h"
 #include "runtime/glibc_layout.h"
@@ -18,6 +21,7 @@
 #include "runtime/quiesce.h"
 #include "runtime/roll_call.h"
 #include "runtime/thread_roles.h"
+#include "runtime/worker_aborts.h"
 
 namespace atfork::runtime {
 namespace {
@@ -130,7 +134,14 @@ bool RestoreRuntimeThreads() { return RestoreLibcThreads(state.layout); }
 
 int RestartRuntimeThreads() { return Restart(false); }
 
-int RestartWorkers() { return Restart(true); }
+int RestartWorkers() {
+  std::vector<uintptr_t> own;
+  for (const ParkedThread* thread : Participants()) {
+    if (thread->restart.held && !thread->restart.until_joined) own.push_back(thread->descriptor);
+  }
+  ExpectAborts(std::move(own));
+  return Restart(true);
+}
 
 void ReleaseHeldWorkers() {
   for (ParkedThread* thread : Participants()) {

@@ -17,3 +17,7 @@ it('write nothing twice by way of the pool of the child', async () => {
 it('take no signal from a child', async () => {
   expect(await fixturePasses('fork-worker-signals.cjs', { args: ['20'] })).toBe('done\n');
 });
+
+it('ends a Worker alone that Node aborts on', async () => {
+  expect(await fixturePasses('fork-worker-aborts.cjs')).toBe('done\n');
+});

@@ -56,6 +56,7 @@ export function casesOf(forks) {
       file: 'fixtures/fork-workers.cjs',
       args: [name, '3'],
     })),
+    { name: 'Worker aborts', file: 'fixtures/fork-worker-aborts.cjs', args: [] },
     { name: 'certificates', file: 'fixtures/fork-certificates.cjs', args: ['5'] },
     ...runs('lock', 'fixtures/lock-fork.cjs', ['heldByWorker', 'timeout', 'waiters', 'generations']),
     ...runs('setuid', 'fixtures/fork-setuid.cjs', ['child', 'grandchild', 'parent', 'workers'], asRoot),
