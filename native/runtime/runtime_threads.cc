@@ -137,7 +137,8 @@ int RestartRuntimeThreads() { return Restart(false); }
 int RestartWorkers() {
   std::vector<uintptr_t> own;
   for (const ParkedThread* thread : Participants()) {
-    if (thread->restart.held && !thread->restart.until_joined) own.push_back(thread->descriptor);
+    if (thread->state.load() != ParkState::kParked || !thread->restart.held) continue;
+    if (!thread->restart.until_joined) own.push_back(thread->descriptor);
   }
   ExpectAborts(std::move(own));
   return Restart(true);
