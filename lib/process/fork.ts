@@ -4,6 +4,8 @@ import { nativeBinding } from '../binding';
 import { ForkError } from '../errors';
 import { forkRefusal, refusal } from './fork-support';
 import { finishReadingCertificates } from '../internal/certificates';
+import type { NativeFork, NativeForkedChild } from '../internal/native-fork';
+import type { NativeProcess } from '../internal/native-process';
 import { unwrap } from '../internal/native-result';
 import { validateObject, validateOneOf, validateTimeout } from '../internal/validate';
 import { endWorkers } from '../internal/workers';
@@ -41,8 +43,10 @@ export function fork(options: ForkOptions = {}): number {
   forking = true;
   try {
     finishReadingCertificates();
-    const pid = unwrap(ForkError, nativeBinding().fork(lockTimeout, quiesceTimeout, sharedMappings === 'copy'));
-    if (pid === 0) enterChild();
+    const native = nativeBinding();
+    rehearseChild(native);
+    const pid = unwrap(ForkError, native.fork(lockTimeout, quiesceTimeout, sharedMappings === 'copy'));
+    if (pid === 0) enterChild(native, native.forkedChild(), unref);
     return pid;
   } finally {
     forking = false;
@@ -56,28 +60,41 @@ function isExiting(): boolean {
   return (process as unknown as { _exiting?: boolean })._exiting === true;
 }
 
-/** What is left to be done in JavaScript before the child's own code goes on. */
-function enterChild(): void {
-  const native = nativeBinding();
-  const { self, workers } = native.forkedChild();
+/** What is left to be done in JavaScript before the child's own code goes on. `forget` is for each program of the parent's. */
+function enterChild(
+  native: NativeFork & NativeProcess,
+  { self, workers }: NativeForkedChild,
+  forget: (program: ChildProcess) => void,
+): void {
   try {
     Object.defineProperty(process, 'pid', { value: self, writable: false, enumerable: true, configurable: true });
     // They are held until they have been told: none runs a line of its own code here.
     if (workers !== 0) endWorkers(native);
-    unrefChildProcesses();
+    activeHandles().filter(isChildProcess).forEach(forget);
   } finally {
-    native.releaseWorkers();
+    if (workers !== 0) native.releaseWorkers();
   }
 }
 
 /** Whether they have ended, only their parent hears: a child that waited for that would never end. */
-function unrefChildProcesses(): void {
-  for (const handle of (process as unknown as { _getActiveHandles(): unknown[] })._getActiveHandles()) {
-    if (isChildProcess(handle)) handle.unref();
-  }
+function unref(program: ChildProcess): void {
+  program.unref();
+}
+
+let rehearsedIn = 0;
+
+/** Parent, once: V8 compiles a function when it is called, and else each child would have to: a third of a millisecond. */
+function rehearseChild(native: NativeFork & NativeProcess): void {
+  if (rehearsedIn === process.pid) return;
+  rehearsedIn = process.pid;
+  enterChild(native, { self: process.pid, workers: 0 }, () => undefined);
+}
+
+function activeHandles(): object[] {
+  return (process as unknown as { _getActiveHandles(): object[] })._getActiveHandles();
 }
 
 /** By its name: to ask `instanceof` would load node:child_process into every process that may fork. */
-function isChildProcess(handle: unknown): handle is ChildProcess {
-  return (handle as object).constructor.name === 'ChildProcess';
+function isChildProcess(handle: object): handle is ChildProcess {
+  return handle.constructor.name === 'ChildProcess';
 }
