@@ -66,19 +66,21 @@ export function endWorkers(native: NativeFork & NativeProcess): void {
  */
 function finishAborted(native: NativeFork & NativeProcess, workers: Worker[]): void {
   let finished = 0;
+  let listening = false;
   const look = (): void => {
-    const left = workers.filter(isLive);
-    const aborted = native.abortedWorkers() - finished;
-    if (aborted === 0) return;
-    if (left.length > aborted) {
-      for (const worker of left) worker.once('exit', look);
-      return;
+    if (!listening) {
+      listening = true;
+      leaveWithoutTeardown(native);
+      for (const worker of workers) worker.on('exit', look);
     }
+    const left = workers.filter(isLive);
+    if (left.length > native.abortedWorkers() - finished) return;
     finished += left.length;
     left.forEach(finish);
-    if (finished === left.length) leaveWithoutTeardown(native);
   };
   native.listenToAborts(look);
+  // Before anybody listened: not within fork().
+  if (native.abortedWorkers() > 0) setImmediate(look);
 }
 
 interface WorkerInternals {

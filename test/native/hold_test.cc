@@ -61,7 +61,8 @@ void CheckHeldUntilStuck(bool until_joined) {
   CHECK_EQ(pthread_join(thread, nullptr), 0);  // asleep
 }
 
-// Abseil's way to wait for a lock: most of the time asleep, but not for long at a time.
+// Abseil's way to wait for a lock: most of the time asleep, but not for long at a time. The naps are what is looked
+// for.
 void CheckHeldUntilNapping() {
   RestartRecord record = {};
   int word = 1;
