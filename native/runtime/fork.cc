@@ -26,6 +26,7 @@
 #include "runtime/loop_replacement.h"
 #include "runtime/pool_rest.h"
 #include "runtime/quiesce.h"
+#include "runtime/roll_call.h"
 #include "runtime/runtime_threads.h"
 #include "runtime/shared_mappings.h"
 #include "runtime/stdio_guard.h"
@@ -148,6 +149,9 @@ void CompleteChild(uv_loop_t* loop, const ParkedCounts& counts) {
     const SignalsBlocked blocked;
     const int error = RestartWorkers();
     if (error != 0) AbandonForLackOfTasks("clone", error);
+  } else {
+    // The parent's list of threads: this process has its own.
+    ForgetEverybody();
   }
   AnnounceFinishedWork(loop);
   KeepInheritedStdio();

@@ -11,6 +11,10 @@ it('passes', async () => {
   expect(output).toMatch(/\n14 passed, 0 failed\n$/);
 });
 
+it.skipIf(process.getuid?.() !== 0)('gives up the ids of threads that have not run yet (as root only)', async () => {
+  expect(await fixturePasses('../suite/generations.cjs', { args: ['setuidAtOnce'] })).toBe('done\n');
+});
+
 it('knows no other cases', async () => {
   const { code, stderr } = await runFixture(suite, { args: ['nothing'] });
   expect([code, stderr]).toEqual([100, 'no such case: nothing\n']);
