@@ -2,22 +2,17 @@
 import type { NativeErrorInfo } from '../errors';
 import type { NativeResult } from './native-result';
 
-export interface NativeForkedChild {
-  /** Its pid. */
-  self: number;
-  /** How many Workers wait to be ended. */
-  workers: number;
-}
-
 export interface NativeFork {
   /** Times in milliseconds. 0 in the child, in the parent the child's pid. */
   fork(lockTimeout: number, quiesceTimeout: number, copySharedMappings: boolean): NativeResult<number>;
-  /** Child: what it is to know of itself. */
-  forkedChild(): NativeForkedChild;
   /** How long the parts of the last fork took in the parent. For the benches. */
   lastForkTimings(): { lockUs: number; quiesceUs: number; forkUs: number; releaseUs: number };
   /** Checks what fork() needs and begins to watch it: once, before anything else here. Null, or why it cannot be. */
   loadFork(isMainThread: boolean): NativeErrorInfo | null;
+  /** Child: its own, which process.pid is not yet. */
+  getpid(): number;
+  /** Child: whether Workers that came along wait to be told to end. */
+  hasHeldWorkers(): boolean;
   /** Child: lets the Workers that have been told to end run, to their end. */
   releaseWorkers(): void;
   /** Child: `fn` is called whenever one of those Workers has been ended by an abort(3) of Node's own on its thread. */

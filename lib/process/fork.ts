@@ -4,7 +4,7 @@ import { nativeBinding } from '../binding';
 import { ForkError } from '../errors';
 import { forkRefusal, refusal } from './fork-support';
 import { finishReadingCertificates } from '../internal/certificates';
-import type { NativeFork, NativeForkedChild } from '../internal/native-fork';
+import type { NativeFork } from '../internal/native-fork';
 import type { NativeProcess } from '../internal/native-process';
 import { unwrap } from '../internal/native-result';
 import { validateObject, validateOneOf, validateTimeout } from '../internal/validate';
@@ -46,7 +46,7 @@ export function fork(options: ForkOptions = {}): number {
     const native = nativeBinding();
     rehearseChild(native);
     const pid = unwrap(ForkError, native.fork(lockTimeout, quiesceTimeout, sharedMappings === 'copy'));
-    if (pid === 0) enterChild(native, native.forkedChild(), unref);
+    if (pid === 0) enterChild(native, unref);
     return pid;
   } finally {
     forking = false;
@@ -61,18 +61,16 @@ function isExiting(): boolean {
 }
 
 /** What is left to be done in JavaScript before the child's own code goes on. `forget` is for each program of the parent's. */
-function enterChild(
-  native: NativeFork & NativeProcess,
-  { self, workers }: NativeForkedChild,
-  forget: (program: ChildProcess) => void,
-): void {
+function enterChild(native: NativeFork & NativeProcess, forget: (program: ChildProcess) => void): void {
+  const workers = native.hasHeldWorkers();
   try {
-    Object.defineProperty(process, 'pid', { value: self, writable: false, enumerable: true, configurable: true });
+    const value = native.getpid();
+    Object.defineProperty(process, 'pid', { value, writable: false, enumerable: true, configurable: true });
     // They are held until they have been told: none runs a line of its own code here.
-    if (workers !== 0) endWorkers(native);
+    if (workers) endWorkers(native);
     activeHandles().filter(isChildProcess).forEach(forget);
   } finally {
-    if (workers !== 0) native.releaseWorkers();
+    if (workers) native.releaseWorkers();
   }
 }
 
@@ -87,7 +85,7 @@ let rehearsedIn = 0;
 function rehearseChild(native: NativeFork & NativeProcess): void {
   if (rehearsedIn === process.pid) return;
   rehearsedIn = process.pid;
-  enterChild(native, { self: process.pid, workers: 0 }, () => undefined);
+  enterChild(native, () => undefined);
 }
 
 function activeHandles(): object[] {

@@ -12,9 +12,6 @@
 namespace atfork::binding {
 namespace {
 
-// Child: what it is to know of itself. Main thread only.
-runtime::ForkOutcome child = {};
-
 // fork(lockTimeoutMs, quiesceTimeoutMs, copySharedMappings) -> pid or a NativeErrorInfo. In the parent each object that
 // is made, and each name that is looked up, is one more page that was shared with the child a moment ago.
 Napi::Value Fork(const Napi::CallbackInfo& info) {
@@ -23,18 +20,16 @@ Napi::Value Fork(const Napi::CallbackInfo& info) {
   if (napi_get_uv_event_loop(env, &loop) != napi_ok) return env.Undefined();
   const runtime::ForkOptions options = {info[0].As<Napi::Number>().DoubleValue(),
                                         info[1].As<Napi::Number>().DoubleValue(), info[2].As<Napi::Boolean>().Value()};
-  Result<runtime::ForkOutcome> outcome = runtime::Fork(loop, options);
-  if (!outcome) return ToNativeErrorInfo(env, outcome.error());
-  if (outcome.value().pid == 0) child = outcome.value();
-  return Napi::Number::New(env, outcome.value().pid);
+  Result<pid_t> pid = runtime::Fork(loop, options);
+  if (!pid) return ToNativeErrorInfo(env, pid.error());
+  return Napi::Number::New(env, pid.value());
 }
 
-// forkedChild() -> {self, workers}.
-Napi::Value ForkedChild(const Napi::CallbackInfo& info) {
-  Napi::Object result = Napi::Object::New(info.Env());
-  result.Set("self", child.self);
-  result.Set("workers", child.workers);
-  return result;
+// getpid() -> number. process.pid is what it was before the fork.
+Napi::Value Getpid(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), uv_os_getpid()); }
+
+Napi::Value HasHeldWorkers(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), runtime::HasHeldWorkers());
 }
 
 // lastForkTimings() -> {lockUs, quiesceUs, forkUs, releaseUs}.
@@ -87,7 +82,8 @@ Napi::Value LoadFork(const Napi::CallbackInfo& info) {
 
 void InitFork(Napi::Env env, Napi::Object exports) {
   exports.Set("fork", Napi::Function::New(env, Fork, "fork"));
-  exports.Set("forkedChild", Napi::Function::New(env, ForkedChild, "forkedChild"));
+  exports.Set("getpid", Napi::Function::New(env, Getpid, "getpid"));
+  exports.Set("hasHeldWorkers", Napi::Function::New(env, HasHeldWorkers, "hasHeldWorkers"));
   exports.Set("lastForkTimings", Napi::Function::New(env, LastForkTimings, "lastForkTimings"));
   exports.Set("loadFork", Napi::Function::New(env, LoadFork, "loadFork"));
   exports.Set("listenToAborts", Napi::Function::New(env, ListenToAborts, "listenToAborts"));

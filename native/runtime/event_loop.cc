@@ -85,6 +85,8 @@ int (*original_mutex_unlock)(pthread_mutex_t*) = pthread_mutex_unlock;
 int WatchedMutexLock(pthread_mutex_t* mutex) {
   if (watching_locks.load(std::memory_order_relaxed) && first_locked == nullptr && syscall(SYS_gettid) == getpid()) {
     first_locked = mutex;
+    // Before a thread can be given the work: it tells the condition variable when it next waits with this mutex.
+    LearnPoolMutex(mutex);
   }
   return original_mutex_lock(mutex);
 }
@@ -125,7 +127,6 @@ Status StartLearning() {
   if (error != 0) return Error::Errno("uv_queue_work", "quiesce", -error);
   if (first_locked == nullptr)
     return Error::Refused("ERR_ATFORK_UNSUPPORTED", "quiesce", "uv_queue_work locked nothing");
-  LearnPoolMutex(first_locked);
   return LearnRequestQueue(first_locked, request_queue);
 }
 

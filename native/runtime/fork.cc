@@ -169,7 +169,7 @@ Status Provide(uv_loop_t* loop, const ParkedCounts& counts, const ForkOptions& o
   return noted;
 }
 
-Result<ForkOutcome> ForkParked(uv_loop_t* loop, const ParkedCounts& counts, const ForkOptions& options) {
+Result<pid_t> ForkParked(uv_loop_t* loop, const ParkedCounts& counts, const ForkOptions& options) {
   LockWatchers();
   Status provided = Provide(loop, counts, options);
   if (!provided) {
@@ -200,7 +200,7 @@ Result<ForkOutcome> ForkParked(uv_loop_t* loop, const ParkedCounts& counts, cons
   }
   if (pid == 0) {
     CompleteChild(loop, counts);
-    return ForkOutcome{0, getpid(), counts.workers};
+    return pid;
   }
   timings.release = stopwatch.Lap();
   if (pid < 0) {
@@ -216,7 +216,7 @@ Result<ForkOutcome> ForkParked(uv_loop_t* loop, const ParkedCounts& counts, cons
   const int incomplete = ExpectsCompletion() ? AwaitCompletion(pid) : 0;
   ForgetCompletion();
   if (incomplete != 0) return Error::Errno("clone", "fork", incomplete);
-  return ForkOutcome{pid, getpid(), 0};
+  return pid;
 }
 
 // Its address stands for this copy of the package.
@@ -260,7 +260,7 @@ Status LoadFork() {
   return loaded;
 }
 
-Result<ForkOutcome> Fork(uv_loop_t* loop, const ForkOptions& options) {
+Result<pid_t> Fork(uv_loop_t* loop, const ForkOptions& options) {
   if (!loaded) return loaded.error();
   Stopwatch stopwatch;
   const LockHeld lock(DeadlineAfterMs(options.lock_timeout_ms));

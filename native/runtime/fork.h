@@ -21,12 +21,6 @@ struct ForkOptions {
   bool copy_shared_mappings;  // with Workers: rather than refuse; see shared_mappings.h
 };
 
-struct ForkOutcome {
-  pid_t pid;    // 0 in the child
-  pid_t self;   // the calling process's own
-  int workers;  // child: Workers that wait to be ended; see ReleaseHeldWorkers
-};
-
 // How long the parts of the last fork took in the parent, in microseconds.
 struct ForkTimings {
   double lock;     // until the global lock was held
@@ -36,8 +30,8 @@ struct ForkTimings {
 };
 ForkTimings LastForkTimings();
 
-// Main thread. An error means that there is no child and that everything is as before.
-Result<ForkOutcome> Fork(uv_loop_t* loop, const ForkOptions& options);
+// The child's pid, in the child 0. An error means that there is no child and that everything is as before. Main thread.
+Result<pid_t> Fork(uv_loop_t* loop, const ForkOptions& options);
 
 }  // namespace atfork::runtime
 

@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -142,6 +143,13 @@ int RestartWorkers() {
   }
   ExpectAborts(std::move(own));
   return Restart(true);
+}
+
+bool HasHeldWorkers() {
+  const std::vector<ParkedThread*>& threads = Participants();
+  return std::any_of(threads.begin(), threads.end(), [](const ParkedThread* thread) {
+    return thread->role == ThreadRole::kJsWorker && thread->state.load() == ParkState::kParked;
+  });
 }
 
 void ReleaseHeldWorkers() {

@@ -39,6 +39,8 @@ Result<ParkedCounts> ParkRuntimeThreads(uv_loop_t* loop, int64_t deadline);
 // of the first that could not be started.
 int RestartRuntimeThreads();
 int RestartWorkers();
+// Child: whether there are such Workers, until they are released.
+bool HasHeldWorkers();
 // Child: lets the Workers that the main thread started go, to end. The others follow, see hold.h.
 void ReleaseHeldWorkers();
 
