@@ -11,8 +11,8 @@ export interface NativeFork {
   loadFork(isMainThread: boolean): NativeErrorInfo | null;
   /** Child: its own, which process.pid is not yet. */
   getpid(): number;
-  /** Child: whether Workers that came along wait to be told to end. */
-  hasHeldWorkers(): boolean;
+  /** Child: whether Workers have come along that are to be told to end, and then released. */
+  hasWorkersToEnd(): boolean;
   /** Child: lets the Workers that have been told to end run, to their end. */
   releaseWorkers(): void;
   /** Child: `fn` is called whenever one of those Workers has been ended by an abort(3) of Node's own on its thread. */

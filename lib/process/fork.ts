@@ -62,7 +62,7 @@ function isExiting(): boolean {
 
 /** What is left to be done in JavaScript before the child's own code goes on. `forget` is for each program of the parent's. */
 function enterChild(native: NativeFork & NativeProcess, forget: (program: ChildProcess) => void): void {
-  const workers = native.hasHeldWorkers();
+  const workers = native.hasWorkersToEnd();
   try {
     const value = native.getpid();
     Object.defineProperty(process, 'pid', { value, writable: false, enumerable: true, configurable: true });

@@ -28,8 +28,8 @@ Napi::Value Fork(const Napi::CallbackInfo& info) {
 // getpid() -> number. process.pid is what it was before the fork.
 Napi::Value Getpid(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), uv_os_getpid()); }
 
-Napi::Value HasHeldWorkers(const Napi::CallbackInfo& info) {
-  return Napi::Boolean::New(info.Env(), runtime::HasHeldWorkers());
+Napi::Value HasWorkersToEnd(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), runtime::HasWorkersToEnd());
 }
 
 // lastForkTimings() -> {lockUs, quiesceUs, forkUs, releaseUs}.
@@ -83,7 +83,7 @@ Napi::Value LoadFork(const Napi::CallbackInfo& info) {
 void InitFork(Napi::Env env, Napi::Object exports) {
   exports.Set("fork", Napi::Function::New(env, Fork, "fork"));
   exports.Set("getpid", Napi::Function::New(env, Getpid, "getpid"));
-  exports.Set("hasHeldWorkers", Napi::Function::New(env, HasHeldWorkers, "hasHeldWorkers"));
+  exports.Set("hasWorkersToEnd", Napi::Function::New(env, HasWorkersToEnd, "hasWorkersToEnd"));
   exports.Set("lastForkTimings", Napi::Function::New(env, LastForkTimings, "lastForkTimings"));
   exports.Set("loadFork", Napi::Function::New(env, LoadFork, "loadFork"));
   exports.Set("listenToAborts", Napi::Function::New(env, ListenToAborts, "listenToAborts"));

@@ -9,7 +9,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -34,6 +33,7 @@ struct State {
   GlibcLayout layout;
   char* restart_stacks = nullptr;
   bool restarted = false;  // this process has threads that were brought back
+  bool workers_to_end = false;
 };
 State state;
 
@@ -142,17 +142,14 @@ int RestartWorkers() {
     if (!thread->restart.until_joined) own.push_back(thread->descriptor);
   }
   ExpectAborts(std::move(own));
+  state.workers_to_end = true;
   return Restart(true);
 }
 
-bool HasHeldWorkers() {
-  const std::vector<ParkedThread*>& threads = Participants();
-  return std::any_of(threads.begin(), threads.end(), [](const ParkedThread* thread) {
-    return thread->role == ThreadRole::kJsWorker && thread->state.load() == ParkState::kParked;
-  });
-}
+bool HasWorkersToEnd() { return state.workers_to_end; }
 
 void ReleaseHeldWorkers() {
+  state.workers_to_end = false;
   for (ParkedThread* thread : Participants()) {
     if (thread->role == ThreadRole::kJsWorker) child::Release(&thread->restart);
   }

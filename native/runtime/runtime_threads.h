@@ -39,8 +39,8 @@ Result<ParkedCounts> ParkRuntimeThreads(uv_loop_t* loop, int64_t deadline);
 // of the first that could not be started.
 int RestartRuntimeThreads();
 int RestartWorkers();
-// Child: whether there are such Workers, until they are released.
-bool HasHeldWorkers();
+// Child: whether Workers have come along and have not been released. They may be running already: see hold.h.
+bool HasWorkersToEnd();
 // Child: lets the Workers that the main thread started go, to end. The others follow, see hold.h.
 void ReleaseHeldWorkers();
 
