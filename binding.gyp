@@ -48,6 +48,7 @@
         "native/binding/fork_binding.cc",
         "native/binding/lock_binding.cc",
         "native/binding/process_binding.cc",
+        "native/runtime/child_limits.cc",
         "native/runtime/credentials.cc",
         "native/runtime/event_loop.cc",
         "native/runtime/fork.cc",
@@ -69,7 +70,6 @@
         "native/runtime/runtime_threads.cc",
         "native/runtime/shared_mappings.cc",
         "native/runtime/stdio_guard.cc",
-        "native/runtime/task_limits.cc",
         "native/runtime/thread_roles.cc",
         "native/runtime/worker_aborts.cc",
         "native/runtime/worker_requests.cc",
@@ -106,6 +106,12 @@
             "test/native/wait_test.cc"
           ],
           "include_dirs": ["test/native"]
+        },
+        {
+          "target_name": "contended_handler",
+          "sources": ["test/native/contended_handler.cc"],
+          "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
+          "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED"]
         },
         {
           "target_name": "shared_mapping",

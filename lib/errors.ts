@@ -18,7 +18,7 @@ export const codes = {
   ERR_ATFORK_UNSUPPORTED: 'a complete child cannot be guaranteed here',
   ERR_ATFORK_SHARED_MAPPING: 'a Worker may write to memory that the child would share with the parent',
   ERR_ATFORK_QUIESCE_TIMEOUT: 'other threads did not reach a safe place within quiesceTimeout',
-  ERR_ATFORK_DUPLICATE: 'another, incompatible copy of atfork is loaded in this process',
+  ERR_ATFORK_DUPLICATE: 'another copy of atfork is loaded in this process',
   ERR_ATFORK_TEARDOWN: 'the environment is being torn down',
 } as const;
 

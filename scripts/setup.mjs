@@ -32,7 +32,7 @@ const addon = {
 };
 const addonAndTests = {
   what: 'addon and native tests',
-  made: [...addon.made, built('native_tests'), built('shared_mapping.node')],
+  made: [...addon.made, built('native_tests'), built('contended_handler.node'), built('shared_mapping.node')],
   sources: [...nativeSources, at('test', 'native')],
   make: () => buildNative(['--native_tests=1'], { CI: 'true' }),
 };

@@ -26,7 +26,7 @@ Napi::Value Fork(const Napi::CallbackInfo& info) {
 }
 
 // getpid() -> number. process.pid is what it was before the fork.
-Napi::Value Getpid(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), uv_os_getpid()); }
+Napi::Value Getpid(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), runtime::OwnPid()); }
 
 Napi::Value HasWorkersToEnd(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), runtime::HasWorkersToEnd());

@@ -134,7 +134,8 @@ __attribute__((constructor(101))) void SetUp() {
 
 Status ProcessStateStatus() {
   if (state != nullptr) return Unit{};
-  if (refusal != nullptr) return Error::Refused(refusal, "load", "that copy was loaded first and owns the lock");
+  if (refusal != nullptr)
+    return Error::Refused(refusal, "load", "it is incompatible, was loaded first, and owns the lock");
   return Error::Errno(failed_call, "load", failed_errno);
 }
 

@@ -1,4 +1,5 @@
-// range_set.cc - see range_set.h. Any thread; allocates; not async-signal-safe.
+// range_set.cc - see range_set.h.
+// Runs in:  any thread; allocates, so not where that is not async-signal-safe.
 #include "posix/range_set.h"
 
 #include <algorithm>

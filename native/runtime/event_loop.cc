@@ -13,10 +13,10 @@
 #include <vector>
 
 #include "posix/futex.h"
+#include "runtime/child_limits.h"
 #include "runtime/import_table.h"
 #include "runtime/pool_rest.h"
 #include "runtime/request_queue.h"
-#include "runtime/task_limits.h"
 #include "runtime/thread_roles.h"
 
 namespace atfork::runtime {

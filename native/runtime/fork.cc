@@ -17,6 +17,7 @@
 #include "posix/futex.h"
 #include "posix/process_state.h"
 #include "posix/signals_blocked.h"
+#include "runtime/child_limits.h"
 #include "runtime/credentials.h"
 #include "runtime/event_loop.h"
 #include "runtime/fork_verdict.h"
@@ -30,7 +31,6 @@
 #include "runtime/runtime_threads.h"
 #include "runtime/shared_mappings.h"
 #include "runtime/stdio_guard.h"
-#include "runtime/task_limits.h"
 #include "runtime/thread_roles.h"
 #include "runtime/worker_aborts.h"
 #include "runtime/worker_requests.h"
@@ -77,20 +77,18 @@ class Stopwatch {
   int64_t last_ = MonotonicNanos();
 };
 
+// A parent that waits to hear of it says so in its own words.
 [[noreturn]] void AbandonChild(const char* what, int error) {
+  if (ExpectsCompletion()) {
+    TellCompletion(error == 0 ? EAGAIN : error);
+    _exit(child::kChildFailure);
+  }
   char text[160];
   const int length = std::snprintf(text, sizeof text, "atfork: the forked child could not be completed: %s: %s\n", what,
                                    error == 0 ? "failed" : std::strerror(error));
   if (write(STDERR_FILENO, text, static_cast<size_t>(length)) < 0) {
     // There is nobody else to tell.
   }
-  _exit(child::kChildFailure);
-}
-
-// A thread could not be started. A parent that waits to hear of it says so in its own words.
-[[noreturn]] void AbandonForLackOfTasks(const char* what, int error) {
-  if (!ExpectsCompletion()) AbandonChild(what, error);
-  TellCompletion(error);
   _exit(child::kChildFailure);
 }
 
@@ -128,14 +126,14 @@ void RestoreThreads(uv_loop_t* loop, const ParkedCounts& counts) {
   OpenGate();
   ReleasePool();
   error = RestartRuntimeThreads();
-  if (error != 0) AbandonForLackOfTasks("clone", error);
+  if (error != 0) AbandonChild("clone", error);
 }
 
 // The rest of the child, with its signals back: the threads of libuv's pool inherit the mask.
 void CompleteChild(uv_loop_t* loop, const ParkedCounts& counts) {
   if (ExpectsCompletion()) {
     const int error = ProbeThreads(PoolSize());
-    if (error != 0) AbandonForLackOfTasks("pthread_create", error);
+    if (error != 0) AbandonChild("pthread_create", error);
   }
   // Those that come back for it use the parent's pool to its end.
   if (!AwaitEndedPoolThreads(DeadlineAfterMs(kPoolPatienceMs))) AbandonChild("a libuv-pool thread does not end", 0);
@@ -148,7 +146,7 @@ void CompleteChild(uv_loop_t* loop, const ParkedCounts& counts) {
   if (counts.workers != 0) {
     const SignalsBlocked blocked;
     const int error = RestartWorkers();
-    if (error != 0) AbandonForLackOfTasks("clone", error);
+    if (error != 0) AbandonChild("clone", error);
   } else {
     // The parent's list of threads: this process has its own.
     ForgetEverybody();
@@ -165,7 +163,7 @@ Status Provide(uv_loop_t* loop, const ParkedCounts& counts, const ForkOptions& o
   if (noted && counts.workers != 0) noted = NoteSharedMappings(options.copy_shared_mappings);
   const bool confines = counts.workers + counts.pool != 0;
   if (noted) noted = SnapshotLoopFds(uv_backend_fd(loop), loop->async_io_watcher.fd, confines);
-  if (noted && MayReachTaskLimit(counts.all + 1 + PoolSize())) noted = ExpectCompletion();
+  if (noted && (MayReachTaskLimit(counts.all + 1 + PoolSize()) || MayReachFdLimit())) noted = ExpectCompletion();
   return noted;
 }
 
@@ -215,7 +213,7 @@ Result<pid_t> ForkParked(uv_loop_t* loop, const ParkedCounts& counts, const Fork
   }
   const int incomplete = ExpectsCompletion() ? AwaitCompletion(pid) : 0;
   ForgetCompletion();
-  if (incomplete != 0) return Error::Errno("clone", "fork", incomplete);
+  if (incomplete != 0) return Error::Errno("fork", "child", incomplete);
   return pid;
 }
 
@@ -227,6 +225,8 @@ bool tried = false;
 
 ForkTimings LastForkTimings() { return timings; }
 
+pid_t OwnPid() { return getpid(); }
+
 Status LoadFork() {
   if (tried) return loaded;
   tried = true;
@@ -236,13 +236,18 @@ Status LoadFork() {
     loaded = Error::Refused("ERR_ATFORK_DUPLICATE", "load", "fork() is offered by the copy that was loaded first");
     return loaded;
   }
+#if !defined(__x86_64__)
+  // What is said of other architectures here has never been run on one.
+  loaded = Error::Refused("ERR_ATFORK_UNSUPPORTED", "load", "the architecture is not x86-64");
+  return loaded;
+#endif
   if (syscall(SYS_gettid) != getpid()) {
     // The child's initial thread is the one that forks; much of libc, libuv and Node takes the two for the same.
     loaded =
         Error::Refused("ERR_ATFORK_UNSUPPORTED", "load", "JavaScript's main thread is not the process's initial one");
     return loaded;
   }
-  LoadTaskLimits();
+  LoadChildLimits();
   loaded = WatchThreadStarts();
   if (loaded) SetThreadClassifier(ClassifyThread);
   if (loaded) loaded = LoadRuntimeThreads();

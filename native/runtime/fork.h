@@ -33,6 +33,9 @@ ForkTimings LastForkTimings();
 // The child's pid, in the child 0. An error means that there is no child and that everything is as before. Main thread.
 Result<pid_t> Fork(uv_loop_t* loop, const ForkOptions& options);
 
+// The calling process's. Node's process.pid is its parent's until the child's JavaScript has begun.
+pid_t OwnPid();
+
 }  // namespace atfork::runtime
 
 #endif  // ATFORK_RUNTIME_FORK_H_

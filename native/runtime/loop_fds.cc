@@ -155,8 +155,9 @@ bool FdLinkIs(int fd, const char* expected) {
 }
 
 Result<std::vector<int>> ListOpenFds() {
-  DIR* directory = opendir("/proc/self/fd");
-  if (directory == nullptr) return Error::Errno("opendir", "fork");
+  static constexpr char kFolder[] = "/proc/self/fd";
+  DIR* directory = opendir(kFolder);
+  if (directory == nullptr) return Error{errno, "opendir", "fork", nullptr, kFolder};
   std::vector<int> fds;
   while (const struct dirent* entry = readdir(directory)) {
     if (entry->d_name[0] != '.' && std::atoi(entry->d_name) != dirfd(directory))

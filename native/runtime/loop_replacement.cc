@@ -274,15 +274,16 @@ int ReplaceLoopFds() {
   int failure = PrivatizeLoopRings();
   for (const Replacement& replacement : snapshot.replacements) {
     const int error = Replace(replacement, silent[0]);
-    if (error != 0) failure = error;
+    if (failure == 0) failure = error;
   }
   for (const int epoll_fd : snapshot.epoll_fds) {
     const int error = MoveTo(epoll_create1(EPOLL_CLOEXEC), epoll_fd);
-    if (error != 0) failure = error;
+    if (failure == 0) failure = error;
   }
   for (Registration& registration : snapshot.registrations) {
     // EPERM: a regular file, which no epoll set takes; it cannot have been in one.
-    if (epoll_ctl(registration.epoll_fd, EPOLL_CTL_ADD, registration.fd, &registration.event) != 0) failure = errno;
+    const bool added = epoll_ctl(registration.epoll_fd, EPOLL_CTL_ADD, registration.fd, &registration.event) == 0;
+    if (!added && failure == 0) failure = errno;
   }
   close(silent[0]);  // its duplicates keep the pipe; the write end stays open for as long as the child lives
   return failure;

@@ -42,8 +42,10 @@ it('fails when a fixture leaves a process behind, and kills that', async () => {
 it('sees zombies', async () => {
   const child = spawn('true', { stdio: 'ignore' });
   // Node reaps its children from the event loop, so nothing does as long as this thread does not return to it.
+  const deadline = performance.now() + 10_000;
   while (child.pid !== undefined && !zombieChildren().some((stat) => stat.pid === child.pid)) {
     expect(processStat(child.pid)).not.toBeNull();
+    if (performance.now() > deadline) throw new Error('it does not end');
   }
   await new Promise((resolve) => child.once('exit', resolve));
   expect(zombieChildren()).toEqual([]);

@@ -13,6 +13,7 @@ describe('on one thread', () => {
 
 describe('between threads', () => {
   it('excludes, times out and wakes', () => passes('lock-workers.cjs'));
+  it('is there when the Worker has ended that alone had loaded it', () => passes('lock-loaded-by-worker.cjs'));
   it('is shared by two copies of the addon', () => passes('lock-two-copies.cjs', 'same'));
   it('refuses a second copy of another version', () => passes('lock-two-copies.cjs', 'other'));
 });

@@ -25,10 +25,18 @@ describe('fork() refuses', () => {
   });
 });
 
+it('gives up when a handler of another library wants what a Worker holds that stands still', async () => {
+  expect(await fixturePasses('fork-contended.cjs', { timeout: 90_000 })).toBe('done\n');
+});
+
 describe.skipIf(process.getuid?.() !== 0)('EAGAIN (as root only: RLIMIT_NPROC takes another user)', () => {
   it.each(['cold', 'warm', 'everyLimit', 'everyLimitCold'])('%s', async (name) => {
     expect(await fixturePasses('fork-limits.cjs', { args: [name] })).toBe('done\n');
   });
+});
+
+it('EMFILE', async () => {
+  expect(await fixturePasses('fork-limits.cjs', { args: ['descriptors'] })).toBe('done\n');
 });
 
 it('ENOMEM', async (context) => {

@@ -14,6 +14,16 @@ it('write nothing twice by way of the pool of the child', async () => {
   expect(await fixturePasses('fork-workers.cjs', { args: ['appends', '20'], timeout: 60_000 })).toBe('done\n');
 });
 
+describe('that nobody has seen being started', () => {
+  it.each([
+    ['older than the package: they end in the child', 'older'],
+    ["Node's own for module hooks: it goes on in the child", 'hooksBefore'],
+    ['the same, started later', 'hooksAfter'],
+  ])('%s', async (_, name) => {
+    expect(await fixturePasses('fork-early-workers.cjs', { args: [name] })).toBe('done\n');
+  });
+});
+
 it('take no signal from a child', async () => {
   expect(await fixturePasses('fork-worker-signals.cjs', { args: ['20'] })).toBe('done\n');
 });

@@ -44,6 +44,9 @@ const busy = [
 ];
 const childActivities = [...busy, 'atomicsWait', 'spawnSync', 'nestedComings'];
 
+/** After whatever a child has done, it leaves in the one way as often as in the other. */
+const leaveOf = (number) => (Math.floor(number / childActivities.length) % 2 === 0 ? 'naturally' : 'exit');
+
 /** Every Worker is ended in every child: more of them make fewer forks. */
 const workerActivities = [busy, [...busy.slice(4), ...busy.slice(0, 4)], busy.toReversed(), ['atomicsWait'], ['idle']];
 
@@ -131,7 +134,7 @@ class Children {
     const begin = performance.now();
     let pid;
     try {
-      pid = await start(() => live(number), { leave: number % 2 === 0 ? 'naturally' : 'exit' });
+      pid = await start(() => live(number), { leave: leaveOf(number) });
     } catch (error) {
       if (error.code !== 'ERR_ATFORK_QUIESCE_TIMEOUT') throw error;
       this.refused.push(`fork ${number}: ${error.message}`);

@@ -6,6 +6,7 @@
  */
 const { spawn } = require('node:child_process');
 const { once } = require('node:events');
+const { Worker } = require('node:worker_threads');
 
 const {
   atfork,
@@ -42,6 +43,14 @@ serve({
   /** Microseconds that fork(3), called from C, takes longer than _Fork(3), which runs no handlers: until it returns. */
   handlersInParent: () => handlers('parent'),
   handlersInChild: () => handlers('child'),
+
+  /** A Worker takes the global lock and keeps it, until this process ends. */
+  async holdLock() {
+    const file = JSON.stringify(require.resolve('../../..'));
+    const worker = new Worker(`require(${file}).globalLock.acquire(); setInterval(() => {}, 1e6)`, { eval: true });
+    worker.unref();
+    while (library.globalLock.owner === null) await settle();
+  },
 
   /** `count` children of the library's. */
   fork(count) {

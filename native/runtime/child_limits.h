@@ -1,10 +1,11 @@
-// task_limits.h - may a child still start its threads?
+// child_limits.h - may a child still start its threads, and open what its event loops need?
 //
 // fork(2) starts one task, the child as many more as it has threads to bring back, and the kernel may refuse it those
-// (RLIMIT_NPROC, a pids cgroup, kernel.threads-max) when fork() has long returned its pid. So where a limit is near,
-// the parent waits until the child says that it is complete (Completion); where none is, it need not.
-#ifndef ATFORK_RUNTIME_TASK_LIMITS_H_
-#define ATFORK_RUNTIME_TASK_LIMITS_H_
+// (RLIMIT_NPROC, a pids cgroup, kernel.threads-max), or descriptors (RLIMIT_NOFILE), when fork() has long returned its
+// pid. So where a limit is near, the parent waits until the child says that it is complete (Completion); where none is,
+// it need not.
+#ifndef ATFORK_RUNTIME_CHILD_LIMITS_H_
+#define ATFORK_RUNTIME_CHILD_LIMITS_H_
 
 #include <sys/types.h>
 
@@ -19,10 +20,13 @@ int PoolSize();
 int ProbeThreads(int count);
 
 // Learns which limits there are. Once, main thread, at load.
-void LoadTaskLimits();
+void LoadChildLimits();
 
 // Parent: whether `count` more tasks might reach a limit. When in doubt, true.
 bool MayReachTaskLimit(int count);
+
+// The same of the few descriptors that a child opens before its JavaScript goes on.
+bool MayReachFdLimit();
 
 // What the child tells the parent, in memory that both share for as long as it takes. One fork at a time.
 // Parent, before the fork.
@@ -38,4 +42,4 @@ int AwaitCompletion(pid_t child);
 
 }  // namespace atfork::runtime
 
-#endif  // ATFORK_RUNTIME_TASK_LIMITS_H_
+#endif  // ATFORK_RUNTIME_CHILD_LIMITS_H_

@@ -1,12 +1,15 @@
-// task_limits.cc - see task_limits.h.
+// child_limits.cc - see child_limits.h.
 // Runs in:  the main thread; TellCompletion in the child.
-// Calls:    getrlimit(2), pthread_create(3), futex(2), waitpid(2); proc(5): loadavg, self/cgroup; cgroups(7) pids.
-// Rests on: the fourth field of /proc/loadavg: how many tasks there are in all. No user, cgroup or namespace has more.
-#include "runtime/task_limits.h"
+// Calls:    getrlimit(2), poll(2), pthread_create(3), futex(2), waitpid(2); proc(5): loadavg, self/cgroup; cgroups(7)
+// pids. Rests on: the fourth field of /proc/loadavg: how many tasks there are in all. No user, cgroup or namespace has
+// more.
+#include "runtime/child_limits.h"
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/futex.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -20,6 +23,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <new>
 #include <string>
 #include <vector>
@@ -47,6 +51,9 @@ State state;
 
 constexpr int kDefaultPoolSize = 4;
 constexpr int kMaxPoolSize = 1024;
+// A child opens some eight more than its parent had (loop_replacement, libuv's uv_loop_fork), and gives most of them
+// back.
+constexpr int kChildFds = 32;
 // The child's end is noticed by looking for it.
 constexpr double kCompletionPatienceMs = 10 * 1000;
 constexpr struct timespec kBetweenLooks = {0, 20 * 1000 * 1000};
@@ -132,7 +139,7 @@ int ProbeThreads(int count) {
   return error;
 }
 
-void LoadTaskLimits() {
+void LoadChildLimits() {
   const long threads_max = ReadNumber("/proc/sys/kernel/threads-max", 0);
   const long pid_max = ReadNumber("/proc/sys/kernel/pid_max", 0);
   state.system_tasks = std::min(threads_max, pid_max);
@@ -151,6 +158,17 @@ bool MayReachTaskLimit(int count) {
     if (most < 0 || tasks + count < most) return false;
     return ReadNumber(group + "/pids.current", most) + count >= most;
   });
+}
+
+// Whether the highest numbers that the limit allows are free: poll(2) says POLLNVAL of each that is not open.
+bool MayReachFdLimit() {
+  struct rlimit own;
+  if (getrlimit(RLIMIT_NOFILE, &own) != 0 || own.rlim_cur < kChildFds) return true;
+  const int limit = static_cast<int>(std::min<rlim_t>(own.rlim_cur, INT_MAX));
+  struct pollfd highest[kChildFds] = {};
+  for (int i = 0; i < kChildFds; ++i) highest[i].fd = limit - 1 - i;
+  if (poll(highest, kChildFds, 0) < 0) return true;
+  return std::any_of(std::begin(highest), std::end(highest), [](const auto& each) { return each.revents != POLLNVAL; });
 }
 
 Status ExpectCompletion() {
