@@ -10,7 +10,8 @@
  * Two processes differ a little even when they do the same. So each round has fresh ones, and a second one without the
  * package: how that differs from the first is noise.
  *
- * While a Worker holds the lock, the handlers wait for it as long as ProcessLock::kForeignForkWait says, and no longer.
+ * While a Worker holds the lock, the handlers wait for it as long as ProcessLock::kForeignForkWait says, and no longer but
+ * for what a timer is late.
  */
 import { median, medianDifference, ms, summaryOf } from './lib/stats.mjs';
 import { takeTurns } from './lib/subjects.mjs';
@@ -19,7 +20,7 @@ const kinds = { loaded: 'atfork', plain: 'plain', plainToo: 'plain', script: 'sc
 const commands = ['spawn', 'handlersInParent', 'handlersInChild'];
 const rounds = 30;
 const must = '<= 5 % or 20 us more';
-const mostWait = 1000;
+const mostHeld = 1500;
 
 export async function measure({ start, samples }) {
   const all = Object.fromEntries(commands.map((command) => [command, mapValues(kinds, () => [])]));
@@ -59,10 +60,10 @@ export async function measure({ start, samples }) {
     },
     {
       what: 'the same, lock held',
-      must: '<= 1 ms more than that',
+      must: '<= 1.5 ms',
       measured: `${us(held.median)} in the parent (worst ${us(held.worst)})`,
       n: held.n,
-      ok: held.median <= mostWait + inParent.cost + 20,
+      ok: held.median <= mostHeld,
       values: held,
     },
   ];
