@@ -11,10 +11,11 @@ import bindings = require('bindings');
 import { type AtforkCode, ForkError, codes, isAtforkCode } from './errors';
 import type { NativeFork } from './internal/native-fork';
 import type { NativeLock } from './internal/native-lock';
+import type { NativePermit } from './internal/native-permit';
 import type { NativeProcess } from './internal/native-process';
 
 /** Everything that native/addon.cc exports. */
-export interface NativeBinding extends NativeFork, NativeLock, NativeProcess {}
+export interface NativeBinding extends NativeFork, NativeLock, NativePermit, NativeProcess {}
 
 /** Why there is no addon in this process. */
 export interface Unavailable {

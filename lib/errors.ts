@@ -10,10 +10,12 @@ import { errno } from './internal/errno';
 /** Codes of this library's own; POSIX names are used wherever POSIX has one. */
 export const codes = {
   ERR_ATFORK_MULTITHREADED: 'a thread would be lost that may hold a lock',
-  ERR_ATFORK_IN_WORKER: 'fork() was called in a Worker; only the main thread can fork',
+  ERR_ATFORK_IN_WORKER: 'this is a Worker; only the main thread can fork',
   ERR_ATFORK_REENTRANT: 'fork() was called while a fork was under way',
   ERR_ATFORK_LOCK_TIMEOUT: 'another thread held the lock for the whole of lockTimeout',
   ERR_ATFORK_NOT_FORK_SAFE: 'the process was declared not fork-safe',
+  ERR_ATFORK_PREVENTED: 'preventFork() is running a function that no fork may fall into',
+  ERR_ATFORK_HOOK_FAILED: 'a `before` hook threw',
   ERR_ATFORK_PENDING_WORK: 'libuv requests were in flight',
   ERR_ATFORK_UNSUPPORTED: 'a complete child cannot be guaranteed here',
   ERR_ATFORK_SHARED_MAPPING: 'a Worker may write to memory that the child would share with the parent',

@@ -18,11 +18,14 @@ export type { ThreadAfterFork, ThreadInfo, ThreadKind } from './census/threads';
 export { globalLock } from './locks/global-lock';
 export type { AcquireOptions, Lock, LockGuard, LockOwner } from './locks/lock';
 
+export { registerAtFork } from './process/at-fork';
+export type { AtForkHooks, AtForkRegistration, AtForkSide, HookErrorHandler } from './process/at-fork';
 export { capabilities } from './process/capabilities';
 export type { Capabilities, Capability } from './process/capabilities';
 export { execve } from './process/execve';
 export { _exit } from './process/exit';
 export { fork } from './process/fork';
 export type { ForkOptions } from './process/fork';
+export { markNotForkSafe, preventFork } from './process/prevent-fork';
 export { waitpid } from './process/waitpid';
 export type { WaitStatus, WaitpidOptions } from './process/waitpid';

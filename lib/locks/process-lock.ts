@@ -1,5 +1,5 @@
 import { type NativeLockMethods, lockStatus } from '../internal/native-lock';
-import { invalidReturn, validateFunction, validateObject, validateTimeout } from '../internal/validate';
+import { invalidReturn, isThenable, validateFunction, validateObject, validateTimeout } from '../internal/validate';
 import type { AcquireOptions, Lock, LockGuard, LockOwner } from './lock';
 import { heldBy, notAcquired, notOwner } from './lock-errors';
 import { ProcessLockGuard } from './lock-guard';
@@ -108,12 +108,4 @@ function timeoutOf(options: AcquireOptions): number {
   const { timeout = Infinity } = options;
   validateTimeout(timeout, 'options.timeout');
   return timeout;
-}
-
-function isThenable(value: unknown): boolean {
-  return (
-    value !== null &&
-    (typeof value === 'object' || typeof value === 'function') &&
-    typeof (value as { then?: unknown }).then === 'function'
-  );
 }

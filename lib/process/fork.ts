@@ -1,13 +1,14 @@
 import type { ChildProcess } from 'node:child_process';
 
 import { nativeBinding } from '../binding';
-import { ForkError } from '../errors';
+import { ForkError, fromNative } from '../errors';
+import { type HookErrorHandler, runBeforeHooks } from './at-fork';
 import { forkRefusal, refusal } from './fork-support';
 import { finishReadingCertificates } from '../internal/certificates';
 import type { NativeFork } from '../internal/native-fork';
 import type { NativeProcess } from '../internal/native-process';
 import { unwrap } from '../internal/native-result';
-import { validateObject, validateOneOf, validateTimeout } from '../internal/validate';
+import { validateFunction, validateObject, validateOneOf, validateTimeout } from '../internal/validate';
 import { endWorkers } from '../internal/workers';
 
 export interface ForkOptions {
@@ -21,6 +22,17 @@ export interface ForkOptions {
    * fork() refuses with ERR_ATFORK_SHARED_MAPPING, or with 'copy' gives the child private copies. Default 'refuse'.
    */
   sharedMappings?: 'refuse' | 'copy';
+  /**
+   * What an error of a `before` hook does: 'refuse' the fork, or have it 'continue', and the error go to `onHookError` in
+   * the parent. Default 'refuse'.
+   */
+  beforeErrors?: 'refuse' | 'continue';
+  /**
+   * Gets what hooks throw that have no `onHookError` of their own. fork() never throws it, since then the pid would be
+   * lost, and a catch block would run in both processes. Default: it is thrown on the next tick of the process that
+   * `side` names, 'uncaughtException' there.
+   */
+  onHookError?: HookErrorHandler;
 }
 
 /**
@@ -33,21 +45,28 @@ export interface ForkOptions {
 export function fork(options: ForkOptions = {}): number {
   validateObject(options, 'options');
   const { lockTimeout = 10_000, quiesceTimeout = 1_000, sharedMappings = 'refuse' } = options;
+  const { beforeErrors = 'refuse', onHookError } = options;
   validateTimeout(lockTimeout, 'options.lockTimeout');
   validateTimeout(quiesceTimeout, 'options.quiesceTimeout');
   validateOneOf(sharedMappings, 'options.sharedMappings', ['refuse', 'copy']);
+  validateOneOf(beforeErrors, 'options.beforeErrors', ['refuse', 'continue']);
+  if (onHookError !== undefined) validateFunction(onHookError, 'options.onHookError');
   if (forkRefusal !== null) throw forkRefusal;
   if (forking) throw refusal('ERR_ATFORK_REENTRANT');
   if (isExiting()) throw refusal('ERR_ATFORK_TEARDOWN');
+  const native = nativeBinding();
+  const prevented = native.checkForkPermit();
+  if (prevented !== null) throw fromNative(ForkError, prevented);
 
   forking = true;
   try {
     finishReadingCertificates();
-    const native = nativeBinding();
     rehearseChild(native);
-    const pid = unwrap(ForkError, native.fork(lockTimeout, quiesceTimeout, sharedMappings === 'copy'));
-    if (pid === 0) enterChild(native, unref);
-    return pid;
+    const runAfterHooks = runBeforeHooks(beforeErrors, onHookError);
+    const forked = native.fork(lockTimeout, quiesceTimeout, sharedMappings === 'copy');
+    if (forked === 0) enterChild(native, unref);
+    runAfterHooks(forked === 0 ? 'child' : 'parent');
+    return unwrap(ForkError, forked);
   } finally {
     forking = false;
   }

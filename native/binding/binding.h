@@ -11,6 +11,7 @@ namespace atfork::binding {
 
 void InitFork(Napi::Env env, Napi::Object exports);
 void InitLock(Napi::Env env, Napi::Object exports);
+void InitPermit(Napi::Env env, Napi::Object exports);
 void InitProcess(Napi::Env env, Napi::Object exports);
 
 // {errnum, syscall, stage, code, detail}: lib/errors.ts makes the Error of it (NativeErrorInfo there).

@@ -139,8 +139,9 @@ void InitLock(Napi::Env env, Napi::Object exports) {
   }
   // From now on this thread is of this process, whatever it does first.
   ThisThread();
-  // A Worker that is terminated while it holds the lock runs no `finally`. This is the last that its thread does here.
-  env.AddCleanupHook([] { GetProcessState()->global_lock.Abandon(ThisThread()); });
+  // A Worker that is terminated while it holds the lock, or prevents forks, runs no `finally`. This is the last that
+  // its thread does here.
+  env.AddCleanupHook(AbandonAll);
   exports.Set("globalLock", MethodsOf(env, &GetProcessState()->global_lock));
 }
 

@@ -66,8 +66,13 @@ ThreadIdentity* OwnThread() {
   return &self;
 }
 
-// A thread that ends holding the lock leaves it orphaned. Not run by exit(3): there the whole process ends.
-void OnThreadExit(void* identity) { state->global_lock.Abandon(*static_cast<ThreadIdentity*>(identity)); }
+void Abandon(ThreadIdentity* thread) {
+  state->global_lock.Abandon(*thread);
+  state->fork_permit.Abandon(thread);
+}
+
+// Not run by exit(3): there the whole process ends.
+void OnThreadExit(void* identity) { Abandon(static_cast<ThreadIdentity*>(identity)); }
 
 // Inside nearly every other handler, whose prepare may still want the lock.
 constexpr int kGlobalLockRank = 1000;
@@ -141,6 +146,8 @@ Status ProcessStateStatus() {
 
 ProcessState* GetProcessState() { return state; }
 
+void AbandonAll() { Abandon(&ThisThread()); }
+
 void EnterChild() {
   ThreadIdentity& self = ThisThread();
   const uint32_t generation = state->generation.load(std::memory_order_relaxed) + 1;
@@ -148,6 +155,7 @@ void EnterChild() {
   if (self.token != kNoToken) self.generation = generation;
   self.pid = getpid();
   self.tid = static_cast<pid_t>(syscall(SYS_gettid));
+  state->fork_permit.EnterChild(self);
 }
 
 }  // namespace atfork

@@ -14,6 +14,7 @@
 #include <cstdint>
 
 #include "posix/at_fork_list.h"
+#include "posix/fork_permit.h"
 #include "posix/process_lock.h"
 #include "posix/result.h"
 #include "posix/thread_identity.h"
@@ -23,7 +24,7 @@ namespace atfork {
 struct ProcessState {
   static constexpr uint64_t kMagic = 0x6b726f66'74617631;  // the bytes "1vatfork"
   // To be raised with every change of this struct, of what is in it, or of the lock's protocol.
-  static constexpr uint32_t kVersion = 1;
+  static constexpr uint32_t kVersion = 2;
 
   // Constant-initialised, so that there is no moment at which another copy could find half of it.
   explicit constexpr ProcessState(ThreadIdentity* (*identities)()) : this_thread(identities) {}
@@ -44,6 +45,7 @@ struct ProcessState {
 
   AtForkList at_fork;
   ProcessLock global_lock;
+  ForkPermit fork_permit;
   // For runtime/: its own process-wide state. Null until it is set, and then never changed.
   std::atomic<void*> runtime{nullptr};
 };
@@ -63,6 +65,10 @@ inline ThreadIdentity& ThisThread() {
   if (__builtin_expect(this_thread_cache == nullptr, 0)) this_thread_cache = GetProcessState()->this_thread();
   return *this_thread_cache;
 }
+
+// The calling thread ends, or its environment does: the lock that it holds is orphaned, and it prevents no fork any
+// more.
+void AbandonAll();
 
 // Moves the state and the calling thread on to the child: the first thing after a fork there, on its only thread.
 void EnterChild();

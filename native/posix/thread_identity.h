@@ -21,6 +21,8 @@ struct ThreadIdentity {
   pid_t tid = 0;
   // How many at-fork handlers the fork under way on this thread is about; see AtForkList::RunPrepare.
   uint32_t at_fork_limit = 0;
+  // How many sections that no fork may fall into this thread has entered, one inside the other; see ForkPermit.
+  uint32_t fork_sections = 0;
 };
 
 // The owner's part of a lock word has this many bits: a process runs out of tokens after a thousand million threads.

@@ -92,6 +92,8 @@ class Stopwatch {
   _exit(child::kChildFailure);
 }
 
+Status CheckPermit() { return GetProcessState()->fork_permit.Check(ThisThread()); }
+
 // What the watchers note is whole in the child.
 void LockWatchers() {
   LockLoopFds();
@@ -159,7 +161,9 @@ void CompleteChild(uv_loop_t* loop, const ParkedCounts& counts) {
 
 // What is left to be known before the fork. The last of it, so that a refusal is without consequences.
 Status Provide(uv_loop_t* loop, const ParkedCounts& counts, const ForkOptions& options) {
-  Status noted = LearnHeapMappings();
+  // Once more: nobody can enter a section any more.
+  Status noted = CheckPermit();
+  if (noted) noted = LearnHeapMappings();
   if (noted && counts.workers != 0) noted = NoteSharedMappings(options.copy_shared_mappings);
   const bool confines = counts.workers + counts.pool != 0;
   if (noted) noted = SnapshotLoopFds(uv_backend_fd(loop), loop->async_io_watcher.fd, confines);
@@ -273,6 +277,8 @@ Result<pid_t> Fork(uv_loop_t* loop, const ForkOptions& options) {
     return Error{ETIMEDOUT, "", "lock", "ERR_ATFORK_LOCK_TIMEOUT", {}};
   }
   timings.lock = stopwatch.Lap();
+  Status permit = CheckPermit();
+  if (!permit) return permit.error();
   const int64_t deadline = DeadlineAfterMs(options.quiesce_timeout_ms);
   Status pool = LearnPool(deadline);
   if (!pool) return pool.error();

@@ -1,0 +1,33 @@
+/** The examples in docs/ do what they say: each block of JavaScript is run as a program, and has to exit with 0. */
+import * as fs from 'node:fs';
+import * as path from 'node:path';
+
+import { describe, expect, it } from 'vitest';
+
+import { fixturePasses } from '../helpers/run-fixture';
+
+const root = path.join(__dirname, '..', '..');
+const pages = ['fork-safety.md'];
+
+/** The blocks of a page, each with the line that it begins at. */
+function blocksOf(page: string): { line: number; code: string }[] {
+  const text = fs.readFileSync(path.join(root, 'docs', page), 'utf8');
+  return [...text.matchAll(/^```js\n([^]*?)^```$/gm)].map(({ 1: code = '', index }) => ({
+    line: text.slice(0, index).split('\n').length,
+    code,
+  }));
+}
+
+describe.each(pages)('%s', (page) => {
+  const blocks = blocksOf(page);
+  expect(blocks).not.toEqual([]);
+
+  it.each(blocks)('line $line', async ({ line, code }) => {
+    // Inside the package, so that it finds itself by its name.
+    const folder = path.join(root, '.cache', 'docs');
+    const file = path.join(folder, `${page}-${String(line)}.cjs`);
+    fs.mkdirSync(folder, { recursive: true });
+    fs.writeFileSync(file, code);
+    expect(await fixturePasses(file)).toBe('');
+  });
+});
