@@ -13,9 +13,10 @@ import type { NativeFork } from './internal/native-fork';
 import type { NativeLock } from './internal/native-lock';
 import type { NativePermit } from './internal/native-permit';
 import type { NativeProcess } from './internal/native-process';
+import type { NativeRandom } from './internal/native-random';
 
 /** Everything that native/addon.cc exports. */
-export interface NativeBinding extends NativeFork, NativeLock, NativePermit, NativeProcess {}
+export interface NativeBinding extends NativeFork, NativeLock, NativePermit, NativeProcess, NativeRandom {}
 
 /** Why there is no addon in this process. */
 export interface Unavailable {

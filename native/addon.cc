@@ -13,6 +13,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   atfork::binding::InitFork(env, exports);
   atfork::binding::InitPermit(env, exports);
   atfork::binding::InitProcess(env, exports);
+  atfork::binding::InitRandom(env, exports);
   return exports;
 }
 

@@ -32,7 +32,10 @@ const addon = {
 };
 const addonAndTests = {
   what: 'addon and native tests',
-  made: [...addon.made, built('native_tests'), built('contended_handler.node'), built('shared_mapping.node')],
+  made: [
+    ...addon.made,
+    ...['native_tests', 'contended_handler.node', 'foreign_threads.node', 'shared_mapping.node'].map(built),
+  ],
   sources: [...nativeSources, at('test', 'native')],
   make: () => buildNative(['--native_tests=1'], { CI: 'true' }),
 };

@@ -30,7 +30,8 @@ export async function forkReader(file, released, lockTimeout) {
   const called = process.hrtime.bigint();
   let pid;
   try {
-    pid = fork({ lockTimeout });
+    // The Workers hold no lock but the one that fork() waits for.
+    pid = fork({ lockTimeout, allowThreads: [{ kind: 'js-worker' }] });
   } catch (error) {
     return { end: error.code };
   }

@@ -2,15 +2,24 @@ import { nativeBinding } from '../binding';
 import { AtforkError } from '../errors';
 import { unwrap } from '../internal/native-result';
 
-/** What a thread is for. `runtime`: started by Node's own code, nothing more is known. `foreign`: by anything else. */
-export type ThreadKind =
-  'main' | 'v8-worker' | 'delayed-task' | 'libuv-pool' | 'js-worker' | 'inspector' | 'runtime' | 'foreign';
+/** The values of `ThreadKind`. */
+export const threadKinds = [
+  ...(['main', 'v8-worker', 'delayed-task', 'libuv-pool', 'js-worker', 'inspector'] as const),
+  ...(['runtime', 'foreign'] as const),
+] as const;
+
+/**
+ * What a thread is for. `runtime`: started by Node's own code for something else (root certificates, a vm's timeout), or it
+ * is not known for what, as in a Node that was stripped of its symbols; or by the kernel itself, for io_uring(7).
+ * `foreign`: by anything else.
+ */
+export type ThreadKind = (typeof threadKinds)[number];
 
 /**
  * What becomes of a thread in a forked child: `kept` is the one that forks, `revived` goes on where it stood, `restarted`
- * begins anew, `ended` is brought back only to give up what it holds, `lost` is not there.
+ * begins anew, `lost` does not go on. A Worker that is lost comes along for as long as it takes to end.
  */
-export type ThreadAfterFork = 'kept' | 'revived' | 'restarted' | 'ended' | 'lost';
+export type ThreadAfterFork = 'kept' | 'revived' | 'restarted' | 'lost';
 
 /** One thread of this process, as the kernel and libc know it. */
 export interface ThreadInfo {
@@ -30,7 +39,7 @@ export interface ThreadInfo {
 /**
  * All threads of this process, from /proc/self/task. A thread that starts or ends meanwhile may be missing.
  *
- * @throws AtforkError ENOENT, EACCES where /proc cannot be read.
+ * @throws AtforkError with the error of open(2), ENOENT say, where /proc cannot be read: how many there are is not known then.
  */
 export function threads(): ThreadInfo[] {
   return unwrap(AtforkError, nativeBinding().threads()) as ThreadInfo[];

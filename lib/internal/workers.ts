@@ -80,7 +80,7 @@ function finishAborted(native: NativeFork & NativeProcess, workers: Worker[]): v
   };
   native.listenToAborts(look);
   // Before anybody listened: not within fork().
-  if (native.abortedWorkers() > 0) setImmediate(look);
+  if (native.abortedWorkers() > 0) process.nextTick(look);
 }
 
 interface WorkerInternals {

@@ -7,7 +7,7 @@
 import { isMainThread } from 'node:worker_threads';
 
 import { ForkError, codes } from '../errors';
-import { forkRefusal, refusal } from './fork-support';
+import { loadRefusal, refusal } from './fork-support';
 import { invalidReturn, invalidValue, isThenable, validateFunction, validateObject } from '../internal/validate';
 
 /** The process that a hook's error belongs to. */
@@ -65,7 +65,7 @@ export function registerAtFork(hooks: AtForkHooks): AtForkRegistration {
     throw invalidValue('hooks', "must have a function 'before', 'afterInParent' or 'afterInChild'", hooks);
   }
   if (!isMainThread) throw refusal('ERR_ATFORK_IN_WORKER');
-  if (forkRefusal?.code === 'ERR_ATFORK_DUPLICATE') throw forkRefusal;
+  if (loadRefusal?.code === 'ERR_ATFORK_DUPLICATE') throw loadRefusal;
   registered.add(hook);
   const unregister = (): void => {
     registered.delete(hook);

@@ -11,7 +11,7 @@ export interface Capabilities {
 
 /** What this package can do on this platform, in this process, on this thread. Never throws. */
 export function capabilities(): Capabilities {
-  return { fork: capabilityOf(forkRefusal) };
+  return { fork: capabilityOf(forkRefusal()) };
 }
 
 function capabilityOf(refusal: { code: string; message: string } | null): Capability {

@@ -1,8 +1,12 @@
-/** Whether fork() can be offered in this process. Looked at once, when the package is loaded. */
+/**
+ * Whether fork() can be offered in this process. Looked at when the package is loaded, and once more when that is asked
+ * for first: what is only needed then takes a millisecond or two.
+ */
 import { isMainThread } from 'node:worker_threads';
 
-import { isUnavailable, loadBinding } from '../binding';
+import { isUnavailable, loadBinding, nativeBinding } from '../binding';
 import { ForkError, codes, fromNative } from '../errors';
+import { learnMathRandom } from '../internal/randomness';
 import { watchWorkers } from '../internal/workers';
 
 /** A ForkError whose code says all. */
@@ -10,8 +14,16 @@ export function refusal(code: keyof typeof codes, why = ''): ForkError {
   return new ForkError(`${code}: ${codes[code]}${why === '' ? '' : `: ${why}`}`, { code });
 }
 
-/** What fork() would throw here whatever its arguments; null when it would not. */
-export const forkRefusal: ForkError | null = prepare();
+/** What has been found when the package was loaded. */
+export const loadRefusal = prepare();
+let learnt: ForkError | null | undefined;
+
+/** What fork() would throw here whatever its arguments; null when it would not. Never throws. */
+export function forkRefusal(): ForkError | null {
+  if (loadRefusal !== null) return loadRefusal;
+  if (learnt === undefined) learnt = learn();
+  return learnt;
+}
 
 function prepare(): ForkError | null {
   const binding = loadBinding();
@@ -21,4 +33,13 @@ function prepare(): ForkError | null {
   if (failed !== null) return fromNative(ForkError, failed);
   const incomplete = watchWorkers(binding);
   return incomplete === null ? null : refusal('ERR_ATFORK_UNSUPPORTED', incomplete);
+}
+
+function learn(): ForkError | null {
+  try {
+    const failed = learnMathRandom(nativeBinding());
+    return failed === null ? null : fromNative(ForkError, failed);
+  } catch (error) {
+    return refusal('ERR_ATFORK_UNSUPPORTED', `node:vm: ${String(error)}`);
+  }
 }

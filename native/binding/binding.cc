@@ -14,4 +14,14 @@ Napi::Object ToNativeErrorInfo(Napi::Env env, const Error& error) {
   return info;
 }
 
+Napi::Object ToThreadInfo(Napi::Env env, const ThreadListing& listing) {
+  Napi::Object thread = Napi::Object::New(env);
+  thread.Set("tid", Napi::Number::New(env, listing.record.tid));
+  thread.Set("name", Napi::String::New(env, listing.record.name));
+  thread.Set("kind", Napi::String::New(env, listing.what.kind));
+  thread.Set("module", listing.module.empty() ? env.Null() : Napi::String::New(env, listing.module).As<Napi::Value>());
+  thread.Set("afterFork", Napi::String::New(env, listing.what.after_fork));
+  return thread;
+}
+
 }  // namespace atfork::binding

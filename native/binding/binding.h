@@ -1,4 +1,4 @@
-// binding.h - what the areas of the JavaScript binding offer to addon.cc, and the two helpers they share.
+// binding.h - what the areas of the JavaScript binding offer to addon.cc, and the helpers that they share.
 // The binding turns JavaScript values into plain structs and back. It makes no system calls.
 #ifndef ATFORK_BINDING_BINDING_H_
 #define ATFORK_BINDING_BINDING_H_
@@ -6,6 +6,7 @@
 #include <napi.h>
 
 #include "posix/result.h"
+#include "posix/thread_census.h"
 
 namespace atfork::binding {
 
@@ -13,6 +14,10 @@ void InitFork(Napi::Env env, Napi::Object exports);
 void InitLock(Napi::Env env, Napi::Object exports);
 void InitPermit(Napi::Env env, Napi::Object exports);
 void InitProcess(Napi::Env env, Napi::Object exports);
+void InitRandom(Napi::Env env, Napi::Object exports);
+
+// {tid, name, kind, module, afterFork}
+Napi::Object ToThreadInfo(Napi::Env env, const ThreadListing& listing);
 
 // {errnum, syscall, stage, code, detail}: lib/errors.ts makes the Error of it (NativeErrorInfo there).
 Napi::Object ToNativeErrorInfo(Napi::Env env, const Error& error);

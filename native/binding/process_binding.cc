@@ -13,6 +13,7 @@
 #include "posix/exit.h"
 #include "posix/thread_census.h"
 #include "posix/wait.h"
+#include "runtime/runtime_threads.h"
 
 namespace atfork::binding {
 namespace {
@@ -59,18 +60,12 @@ Napi::Value Execve(const Napi::CallbackInfo& info) {
 // () -> [{tid, name, kind, module, afterFork}] or NativeErrorInfo
 Napi::Value Threads(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
+  runtime::AwaitRestartedThreads();
   const auto listings = ListThreads();
   if (!listings.ok()) return ToNativeErrorInfo(env, listings.error());
   Napi::Array result = Napi::Array::New(env);
   for (const ThreadListing& listing : listings.value()) {
-    Napi::Object thread = Napi::Object::New(env);
-    thread.Set("tid", Napi::Number::New(env, listing.record.tid));
-    thread.Set("name", Napi::String::New(env, listing.record.name));
-    thread.Set("kind", Napi::String::New(env, listing.what.kind));
-    thread.Set("module",
-               listing.module.empty() ? env.Null() : Napi::String::New(env, listing.module).As<Napi::Value>());
-    thread.Set("afterFork", Napi::String::New(env, listing.what.after_fork));
-    result.Set(result.Length(), thread);
+    result.Set(result.Length(), ToThreadInfo(env, listing));
   }
   return result;
 }

@@ -77,19 +77,23 @@ int MatchModule(dl_phdr_info* info, size_t, void* data) {
   return 0;
 }
 
-// The file name of the main program, which the loader does not know. Not argv[0]: setting process.title overwrites it.
-std::string ProgramName() {
-  char path[PATH_MAX];
-  const ssize_t length = readlink("/proc/self/exe", path, sizeof path);
-  if (length <= 0) return {};
-  std::string_view name(path, static_cast<size_t>(length));
-  name.remove_prefix(name.rfind('/') + 1);
-  constexpr std::string_view kDeleted = " (deleted)";
-  if (name.size() > kDeleted.size() && name.substr(name.size() - kDeleted.size()) == kDeleted) {
-    name.remove_suffix(kDeleted.size());
+// The `flags` of proc(5): the seventh field after the name and the state's.
+uint64_t ParseFlags(std::string_view after_state) {
+  constexpr int kFieldsBetween = 5;
+  size_t at = 0;
+  for (int spaces = 0; at < after_state.size(); ++at) {
+    if (after_state[at] == ' ' && ++spaces > kFieldsBetween) break;
   }
-  return std::string(name);
+  uint64_t flags = 0;
+  for (++at; at < after_state.size() && after_state[at] >= '0' && after_state[at] <= '9'; ++at) {
+    flags = flags * 10 + static_cast<uint64_t>(after_state[at] - '0');
+  }
+  return flags;
 }
+
+// include/linux/sched.h. These two are where they were when they came (2.6.11, 5.12).
+constexpr uint64_t kExiting = 0x4;
+constexpr uint64_t kIoWorker = 0x10;
 
 // Of the process; set at load, read by any thread.
 std::atomic<ThreadClassifier> classify{ClassifyByModule};
@@ -131,6 +135,9 @@ bool ReadThread(int task_fd, pid_t tid, const ThreadLayout* layout, ThreadRecord
   const size_t close = stat.rfind(')');
   if (close == std::string_view::npos || close + 2 >= stat.size()) return false;
   record->state = stat[close + 2];
+  const uint64_t flags = ParseFlags(stat.substr(close + 3));
+  record->is_ending = (flags & kExiting) != 0;
+  record->is_kernel_s = (flags & kIoWorker) != 0;
   if (layout != nullptr) {
     record->pd = FindDescriptor(*layout, tid);
     if (tid != getpid()) record->start_routine = StartRoutineOf(*layout, record->pd);
@@ -142,6 +149,20 @@ ModuleRef FindModule(uintptr_t address) {
   std::pair<uintptr_t, ModuleRef> wanted{address, {}};
   if (address != 0) dl_iterate_phdr(MatchModule, &wanted);
   return wanted.second;
+}
+
+// Not argv[0]: setting process.title overwrites it.
+std::string ProgramName() {
+  char path[PATH_MAX];
+  const ssize_t length = readlink("/proc/self/exe", path, sizeof path);
+  if (length <= 0) return {};
+  std::string_view name(path, static_cast<size_t>(length));
+  name.remove_prefix(name.rfind('/') + 1);
+  constexpr std::string_view kDeleted = " (deleted)";
+  if (name.size() > kDeleted.size() && name.substr(name.size() - kDeleted.size()) == kDeleted) {
+    name.remove_suffix(kDeleted.size());
+  }
+  return std::string(name);
 }
 
 ThreadClass ClassifyByModule(const ThreadRecord& record) {
@@ -171,7 +192,7 @@ Result<std::vector<ThreadListing>> ListThreads() {
   std::vector<ThreadListing> listings;
   for (const pid_t tid : tids) {
     ThreadRecord record;
-    if (!ReadThread(task_fd, tid, layout.ok() ? &layout.value() : nullptr, &record)) continue;
+    if (!ReadThread(task_fd, tid, layout.ok() ? &layout.value() : nullptr, &record) || record.is_ending) continue;
     record.module = FindModule(record.start_routine);
     const bool in_program = tid == getpid() || record.module.is_program;
     std::string module = in_program ? program : record.module.name;

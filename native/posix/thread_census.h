@@ -33,6 +33,8 @@ struct ThreadRecord {
   pid_t tid = 0;
   char name[16] = {};           // comm, NUL-terminated
   char state = 0;               // proc(5): R, S, D, T, t, Z, X, I
+  bool is_ending = false;       // on its way out: it runs no code of this process any more
+  bool is_kernel_s = false;     // started by io_uring(7): it never runs any
   uintptr_t pd = 0;             // its struct pthread; 0 when unknown or not a thread of libc
   uintptr_t start_routine = 0;  // 0 when unknown; the main thread has none
   ModuleRef module;             // of start_routine; filled in by ListThreads only
@@ -51,6 +53,9 @@ bool ReadThread(int task_fd, pid_t tid, const ThreadLayout* layout, ThreadRecord
 
 ModuleRef FindModule(uintptr_t address);
 
+// The main program's file name, which the loader does not know; empty when it cannot be read. Allocates.
+std::string ProgramName();
+
 // What a thread is for, and what becomes of it in a forked child. Both strings have static storage, and are those of
 // ThreadInfo in lib/census/threads.ts.
 struct ThreadClass {
@@ -67,7 +72,7 @@ void SetThreadClassifier(ThreadClassifier classifier);
 
 struct ThreadListing {
   ThreadRecord record;
-  std::string module;  // empty when unknown
+  std::string module;  // file name; empty when unknown
   ThreadClass what;
 };
 Result<std::vector<ThreadListing>> ListThreads();

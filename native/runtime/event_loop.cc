@@ -22,7 +22,7 @@
 namespace atfork::runtime {
 namespace {
 
-// A loop of our own with one work item on it.
+// A loop of our own with one work item on it that counts.
 class PoolErrand {
  public:
   // 0 or a libuv error, as the next.
@@ -40,6 +40,12 @@ class PoolErrand {
       errand->done_ = true;
       uv_stop(&errand->loop_);
     });
+  }
+
+  // What becomes of it, nobody hears.
+  int QueueAnother(uv_work_t* request) {
+    return uv_queue_work(
+        &loop_, request, [](uv_work_t*) {}, [](uv_work_t*, int) {});
   }
 
   // Runs the loop until the work is done, at most for `milliseconds`.
@@ -74,27 +80,43 @@ class PoolErrand {
 PoolErrand learning;
 Status queue_learned = Unit{};
 
+// A request that is cancelled as soon as it has been queued, to see how libuv marks one.
+uv_work_t cancelled;
+
 // While set, which mutex the main thread locks first: the one that uv_queue_work takes is the pool's. When it unlocks
-// that, what it has queued is the last in the pool's queue.
+// that, what it has queued is the last in the pool's queue; and when it does so again, with the request above, that can
+// be cancelled for certain, since no thread of the pool has been able to take it yet.
 std::atomic<bool> watching_locks{false};
 pthread_mutex_t* first_locked = nullptr;
 const void* request_queue = nullptr;
+bool cancelling = false;
+int cancel_result = 0;
 int (*original_mutex_lock)(pthread_mutex_t*) = pthread_mutex_lock;
 int (*original_mutex_unlock)(pthread_mutex_t*) = pthread_mutex_unlock;
 
+bool IsWatched() { return watching_locks.load(std::memory_order_relaxed) && syscall(SYS_gettid) == getpid(); }
+
 int WatchedMutexLock(pthread_mutex_t* mutex) {
-  if (watching_locks.load(std::memory_order_relaxed) && first_locked == nullptr && syscall(SYS_gettid) == getpid()) {
-    first_locked = mutex;
-    // Before a thread can be given the work: it tells the condition variable when it next waits with this mutex.
-    LearnPoolMutex(mutex);
+  if (IsWatched()) {
+    if (first_locked == nullptr) {
+      first_locked = mutex;
+      // Before a thread can be given the work: it tells the condition variable when it next waits with this mutex.
+      LearnPoolMutex(mutex);
+    }
+    if (cancelling && mutex == first_locked) return 0;
   }
   return original_mutex_lock(mutex);
 }
 
 int WatchedMutexUnlock(pthread_mutex_t* mutex) {
-  if (watching_locks.load(std::memory_order_relaxed) && request_queue == nullptr && mutex == first_locked &&
-      syscall(SYS_gettid) == getpid()) {
+  if (!IsWatched() || mutex != first_locked) return original_mutex_unlock(mutex);
+  if (cancelling) return 0;
+  if (request_queue == nullptr) {
     request_queue = RequestQueueAfter(learning.request());
+  } else {
+    cancelling = true;
+    cancel_result = uv_cancel(reinterpret_cast<uv_req_t*>(&cancelled));
+    cancelling = false;
   }
   return original_mutex_unlock(mutex);
 }
@@ -121,13 +143,15 @@ Status StartLearning() {
   int error = learning.Open();
   watching_locks.store(true);
   if (error == 0) error = learning.Queue([](uv_work_t*) { LearnPoolRoutineFromThisThread(); });
+  if (error == 0) error = learning.QueueAnother(&cancelled);
   watching_locks.store(false);
   watched = StopWatchingLocks();
   if (!watched) return watched;
   if (error != 0) return Error::Errno("uv_queue_work", "quiesce", -error);
   if (first_locked == nullptr)
     return Error::Refused("ERR_ATFORK_UNSUPPORTED", "quiesce", "uv_queue_work locked nothing");
-  return LearnRequestQueue(first_locked, request_queue);
+  if (cancel_result != 0) return Error::Errno("uv_cancel", "quiesce", -cancel_result);
+  return LearnRequestQueue(first_locked, request_queue, cancelled);
 }
 
 // uv_async_send counts those that are in it (src/unix/async.c, since 1.45).
@@ -203,7 +227,5 @@ int RenewPool() {
   errand.Close();
   return 0;
 }
-
-void AnnounceFinishedWork(uv_loop_t* loop) { uv_async_send(&loop->wq_async); }
 
 }  // namespace atfork::runtime

@@ -26,9 +26,6 @@ int RenewLoop(uv_loop_t* loop);
 // parent's: its condition variable still counts waiters that are gone. Returns 0 or a negative libuv error.
 int RenewPool();
 
-// Child: work that the parent's pool had finished but that was not delivered yet is announced again.
-void AnnounceFinishedWork(uv_loop_t* loop);
-
 }  // namespace atfork::runtime
 
 #endif  // ATFORK_RUNTIME_EVENT_LOOP_H_

@@ -25,12 +25,17 @@
 #include "runtime/heap_mappings.h"
 #include "runtime/loop_fds.h"
 #include "runtime/loop_replacement.h"
+#include "runtime/math_random.h"
+#include "runtime/openssl_seed.h"
+#include "runtime/pending_work.h"
 #include "runtime/pool_rest.h"
+#include "runtime/query_ids.h"
 #include "runtime/quiesce.h"
 #include "runtime/roll_call.h"
 #include "runtime/runtime_threads.h"
 #include "runtime/shared_mappings.h"
 #include "runtime/stdio_guard.h"
+#include "runtime/thread_kinds.h"
 #include "runtime/thread_roles.h"
 #include "runtime/worker_aborts.h"
 #include "runtime/worker_requests.h"
@@ -107,11 +112,14 @@ void UnlockWatchers() {
 void RestoreThreads(uv_loop_t* loop, const ParkedCounts& counts) {
   if (!RestoreRuntimeThreads()) AbandonChild("a thread was started on the stack of another", 0);
   RestoreHeapMappings();
+  int error = RenewMathRandom();
+  if (error != 0) AbandonChild("getrandom", error);
+  ForgetQueryIds();
   Status renewed = RenewVerdict();
   if (!renewed) AbandonChild("mmap", renewed.error().errnum);
   // Read now: uv_loop_fork makes pipes too.
   const PipeEnds signal_lock = LastPipe();
-  int error = ReplaceLoopFds();
+  error = ReplaceLoopFds();
   if (error != 0) AbandonChild("event loop descriptors", error);
   error = RenewLoop(loop);
   if (error != 0) AbandonChild("uv_loop_fork", -error);
@@ -124,6 +132,7 @@ void RestoreThreads(uv_loop_t* loop, const ParkedCounts& counts) {
                                                               signal_lock.read_end, signal_lock.write_end})) {
     AbandonChild("confinement", 0);
   }
+  WithholdQueuedRequests(loop);
   UnlockWatchers();
   OpenGate();
   ReleasePool();
@@ -139,6 +148,7 @@ void CompleteChild(uv_loop_t* loop, const ParkedCounts& counts) {
   }
   // Those that come back for it use the parent's pool to its end.
   if (!AwaitEndedPoolThreads(DeadlineAfterMs(kPoolPatienceMs))) AbandonChild("a libuv-pool thread does not end", 0);
+  WithholdFinishedRequests(loop);
   // A Worker may be in the middle of using it: before that goes on, the new one must be there, since libuv empties the
   // queue when it builds one. Else there is time.
   if (counts.workers != 0 || !ForgetPoolWaiters()) {
@@ -153,7 +163,6 @@ void CompleteChild(uv_loop_t* loop, const ParkedCounts& counts) {
     // The parent's list of threads: this process has its own.
     ForgetEverybody();
   }
-  AnnounceFinishedWork(loop);
   KeepInheritedStdio();
   if (ExpectsCompletion()) TellCompletion(0);
   ForgetCompletion();
@@ -167,6 +176,8 @@ Status Provide(uv_loop_t* loop, const ParkedCounts& counts, const ForkOptions& o
   if (noted && counts.workers != 0) noted = NoteSharedMappings(options.copy_shared_mappings);
   const bool confines = counts.workers + counts.pool != 0;
   if (noted) noted = SnapshotLoopFds(uv_backend_fd(loop), loop->async_io_watcher.fd, confines);
+  if (noted) noted = NoteMathRandom();
+  if (noted) NoteQueryIds();
   if (noted && (MayReachTaskLimit(counts.all + 1 + PoolSize()) || MayReachFdLimit())) noted = ExpectCompletion();
   return noted;
 }
@@ -231,6 +242,16 @@ ForkTimings LastForkTimings() { return timings; }
 
 pid_t OwnPid() { return getpid(); }
 
+Result<std::string> PoolWork() {
+  if (!loaded) return loaded.error();
+  Status pool = LearnPool(MonotonicNanos());
+  if (pool) return FindPoolWork();
+  if (pool.error().code != nullptr && std::strcmp(pool.error().code, "ERR_ATFORK_QUIESCE_TIMEOUT") == 0) {
+    return pool.error().detail;
+  }
+  return pool.error();
+}
+
 Status LoadFork() {
   if (tried) return loaded;
   tried = true;
@@ -252,6 +273,7 @@ Status LoadFork() {
     return loaded;
   }
   LoadChildLimits();
+  FindOpenssl();
   loaded = WatchThreadStarts();
   if (loaded) SetThreadClassifier(ClassifyThread);
   if (loaded) loaded = LoadRuntimeThreads();
@@ -262,6 +284,7 @@ Status LoadFork() {
   if (loaded) loaded = WatchStdio();
   if (loaded) loaded = WatchCredentials();
   if (loaded) loaded = WatchWaits();
+  if (loaded) loaded = WatchQueryIds();
   if (loaded) loaded = WatchAborts();
   if (loaded && !child::CanConfine()) {
     loaded = Error::Refused("ERR_ATFORK_UNSUPPORTED", "load", "seccomp(2) filters are not there");
@@ -279,12 +302,25 @@ Result<pid_t> Fork(uv_loop_t* loop, const ForkOptions& options) {
   timings.lock = stopwatch.Lap();
   Status permit = CheckPermit();
   if (!permit) return permit.error();
+  Status known = LearnEnvironment(loop);
+  if (!known) return known.error();
+  const unsigned pending = options.pending_work == PendingWork::kRefuse ? PendingRequests(loop) : 0;
+  if (pending != 0) {
+    return Error::Refused("ERR_ATFORK_PENDING_WORK", "fork", std::to_string(pending) + " of the main thread's");
+  }
   const int64_t deadline = DeadlineAfterMs(options.quiesce_timeout_ms);
+  const PoolRest rest = options.pending_work == PendingWork::kWait ? PoolRest::kNothingBegun : PoolRest::kWaiting;
+  PrepareLostThreads(options.lost_threads);
   Status pool = LearnPool(deadline);
   if (!pool) return pool.error();
-  Result<ParkedCounts> parked = ParkRuntimeThreads(loop, deadline);
+  Result<ParkedCounts> parked = ParkRuntimeThreads({loop, deadline, rest});
   if (!parked) return parked.error();
   timings.quiesce = stopwatch.Lap();
+  Status counted = NoteLostThreads(options.lost_threads);
+  if (!counted) {
+    Unquiesce();
+    return counted.error();
+  }
   return ForkParked(loop, parked.value(), options);
 }
 

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "posix/result.h"
+#include "runtime/lost_threads.h"
 
 namespace atfork::runtime {
 
@@ -15,10 +16,16 @@ namespace atfork::runtime {
 // The reason why not stays available.
 Status LoadFork();
 
+// What is done about requests to libuv's pool that have not been delivered (pending_work.h). kWait: for those that are
+// in a thread's hands, while fork() lasts; it waits for all others anyway.
+enum class PendingWork { kIgnore, kRefuse, kWait };
+
 struct ForkOptions {
   double lock_timeout_ms;
   double quiesce_timeout_ms;
   bool copy_shared_mappings;  // with Workers: rather than refuse; see shared_mappings.h
+  PendingWork pending_work;
+  LostThreadsOptions lost_threads;
 };
 
 // How long the parts of the last fork took in the parent, in microseconds.
@@ -29,6 +36,9 @@ struct ForkTimings {
   double release;  // from then until the others went on and the marks of V8's memory were back
 };
 ForkTimings LastForkTimings();
+
+// What a thread of libuv's pool is doing now; empty when none of them is inside a request. Main thread.
+Result<std::string> PoolWork();
 
 // The child's pid, in the child 0. An error means that there is no child and that everything is as before. Main thread.
 Result<pid_t> Fork(uv_loop_t* loop, const ForkOptions& options);

@@ -16,7 +16,8 @@ struct QueueNode {
   QueueNode* next;
   QueueNode* prev;
 };
-static_assert(sizeof(uv__work::wq) == sizeof(QueueNode) && sizeof(uv_loop_t::wq) == sizeof(QueueNode),
+static_assert(sizeof(uv__work::wq) == sizeof(QueueNode) && sizeof(uv_loop_t::wq) == sizeof(QueueNode) &&
+                  sizeof(uv_stream_t::write_queue) == sizeof(QueueNode),
               "libuv's queues differ");
 
 inline QueueNode* AsQueueNode(void* libuv_s) { return static_cast<QueueNode*>(libuv_s); }

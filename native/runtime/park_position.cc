@@ -11,6 +11,10 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include <cstring>
+
+#include "posix/thread_census.h"
+
 namespace atfork::runtime {
 namespace {
 
@@ -76,9 +80,11 @@ bool WaitsForLibraryLock(const SystemCall& call, const LoadedModules& modules) {
 
 struct Collector {
   ModuleSpan* spans;
+  const char** paths;
   int count;
   int capacity;
   const ModuleSpan* runtime;
+  const char* runtime_path;
   bool overflow;
 };
 
@@ -92,11 +98,16 @@ int VisitModule(struct dl_phdr_info* info, size_t, void* data) {
     if (begin < span.begin) span.begin = begin;
     if (begin + header.p_memsz > span.end) span.end = begin + header.p_memsz;
   }
-  if (span.end == 0 || collector->runtime->Contains(span.begin)) return 0;
+  if (span.end == 0) return 0;
+  if (collector->runtime->Contains(span.begin)) {
+    collector->runtime_path = info->dlpi_name;
+    return 0;
+  }
   if (collector->count == collector->capacity) {
     collector->overflow = true;
     return 1;
   }
+  collector->paths[collector->count] = info->dlpi_name;
   collector->spans[collector->count++] = span;
   return 0;
 }
@@ -106,10 +117,22 @@ int VisitModule(struct dl_phdr_info* info, size_t, void* data) {
 void LoadedModules::Update() {
   Result<ModuleSpan> runtime = FindRuntimeModule();
   runtime_ = runtime ? runtime.value() : ModuleSpan{0, 0};
-  Collector collector = {libraries_, 0, kMax, &runtime_, false};
+  Collector collector = {libraries_, paths_, 0, kMax, &runtime_, nullptr, false};
   dl_iterate_phdr(VisitModule, &collector);
   count_ = collector.count;
+  runtime_path_ = collector.runtime_path;
   overflow_ = collector.overflow;
+}
+
+std::string LoadedModules::NameOf(uintptr_t address) const {
+  const char* path = runtime_.Contains(address) ? runtime_path_ : nullptr;
+  for (int i = 0; i < count_ && path == nullptr; ++i) {
+    if (libraries_[i].Contains(address)) path = paths_[i];
+  }
+  if (path == nullptr) return {};
+  if (path[0] == '\0') return ProgramName();
+  const char* const slash = std::strrchr(path, '/');
+  return slash == nullptr ? path : slash + 1;
 }
 
 bool LoadedModules::IsLibraryCode(uintptr_t address) const {

@@ -14,6 +14,7 @@
 #include <ucontext.h>
 
 #include <cstdint>
+#include <string>
 
 #include "runtime/import_table.h"
 
@@ -64,11 +65,16 @@ class LoadedModules {
   bool IsLibraryCode(uintptr_t address) const;
   bool IsLibraryData(uintptr_t address) const { return IsLibraryCode(address); }
   bool IsRuntimeData(uintptr_t address) const { return runtime_.Contains(address); }
+  // The file name of the module that holds the address, of one that cannot have been unloaded since; empty when there
+  // is none. Not async-signal-safe, but takes no lock of the loader's.
+  std::string NameOf(uintptr_t address) const;
 
  private:
   static constexpr int kMax = 512;
   ModuleSpan runtime_ = {};
   ModuleSpan libraries_[kMax];
+  const char* runtime_path_ = nullptr;
+  const char* paths_[kMax];  // the loader's; empty for the main program
   int count_ = 0;
   bool overflow_ = false;
 };

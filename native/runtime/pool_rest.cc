@@ -115,26 +115,27 @@ Status WatchPool() {
 
 void LearnPoolMutex(pthread_mutex_t* mutex) { pool.mutex.store(mutex); }
 
-bool PoolWaits(std::string* busy) {
+bool IsPoolAtRest(PoolRest wanted, std::string* busy) {
   busy->clear();
   pool.in_calls.clear();
   for (const pid_t tid : PoolThreads()) {
     const char* what = "";
     const Rest rest = RestOf(tid, &what);
     if (rest == Rest::kInCall) pool.in_calls.push_back(tid);
-    if (rest != Rest::kBusy) continue;
+    const bool rests = rest != Rest::kBusy && (rest != Rest::kInCall || wanted == PoolRest::kWaiting);
+    if (rests) continue;
     *busy = "libuv-pool thread " + std::to_string(tid) + " " + what;
     return false;
   }
   return true;
 }
 
-bool HoldPool(std::string* busy) {
+bool HoldPool(PoolRest rest, std::string* busy) {
   if (pthread_mutex_trylock(pool.mutex.load()) != 0) {
     *busy = "work is being given to libuv's pool";
     return false;
   }
-  if (PoolWaits(busy)) {
+  if (IsPoolAtRest(rest, busy)) {
     // Where some come back from a call, they work off the queue first.
     if (!pool.in_calls.empty() || IsRequestQueueEmpty()) return true;
     // All of them sleep over it: glibc before 2.41 can lose a wake-up (BZ #25847). The child would lose the request.

@@ -31,12 +31,16 @@ Status WatchPool();
 // The mutex that guards libuv's queue of work.
 void LearnPoolMutex(pthread_mutex_t* mutex);
 
-// Whether all of its threads wait, for work or for somebody outside the process. A look, no more: with nothing held, it
-// may be different the next moment. `busy` receives what one of them does that does not.
-bool PoolWaits(std::string* busy);
+// When the pool is at rest: when all of its threads wait, for work or for somebody outside the process; or only when
+// they all wait for work.
+enum class PoolRest { kWaiting, kNothingBegun };
+
+// Whether it is. A look, no more: with nothing held, it may be different the next moment. `busy` receives what a thread
+// does that does not rest.
+bool IsPoolAtRest(PoolRest rest, std::string* busy);
 
 // The same, for good: on true the pool's mutex is held until ReleasePool. Main thread.
-bool HoldPool(std::string* busy);
+bool HoldPool(PoolRest rest, std::string* busy);
 
 // Those that were seen in a system call by the one or the other.
 const std::vector<pid_t>& PoolThreadsInCalls();

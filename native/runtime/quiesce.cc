@@ -73,7 +73,7 @@ bool SendBackFromInnerLoops() {
 // The pool, which may still have work to finish.
 class PoolHold {
  public:
-  explicit PoolHold(Obstacle* obstacle) : obstacle_(obstacle) {}
+  PoolHold(Obstacle* obstacle, PoolRest rest) : obstacle_(obstacle), rest_(rest) {}
   ~PoolHold() {
     if (!kept_) Drop();
   }
@@ -84,7 +84,7 @@ class PoolHold {
   bool Try() {
     if (held_ && PoolThreads().size() == threads_) return true;
     Drop();
-    held_ = HoldPool(&obstacle_->busy);
+    held_ = HoldPool(rest_, &obstacle_->busy);
     threads_ = PoolThreads().size();
     return held_;
   }
@@ -97,6 +97,7 @@ class PoolHold {
 
  private:
   Obstacle* const obstacle_;
+  const PoolRest rest_;
   size_t threads_ = 0;
   bool held_ = false;
   bool kept_ = false;
@@ -144,11 +145,11 @@ bool TryParkPoolThreads(int64_t until) {
 }
 
 // The same, and then holds the pool.
-Outcome TryParkAndHold(uv_loop_t* loop, bool quick, int64_t until, Obstacle* obstacle) {
-  PoolHold pool(obstacle);
+Outcome TryParkAndHold(const QuiesceTerms& terms, bool quick, int64_t until, Obstacle* obstacle) {
+  PoolHold pool(obstacle, terms.pool);
   const Outcome outcome = TryPark(quick, until, obstacle, &pool);
   if (outcome != Outcome::kParked) return outcome;
-  if (IsBeingWoken(loop)) {
+  if (IsBeingWoken(terms.loop)) {
     obstacle->stuck = "a thread is waking the main thread's event loop";
     return Outcome::kNotYet;
   }
@@ -173,8 +174,8 @@ void ReleaseAll() {
 }
 
 // Lets the pool finish, without stopping anybody.
-void AwaitPool(int64_t until, std::string* busy) {
-  while (CallRoll() && !PoolWaits(busy) && MonotonicNanos() < until) Pause(kBetweenLooksNs);
+void AwaitPool(int64_t until, PoolRest rest, std::string* busy) {
+  while (CallRoll() && !IsPoolAtRest(rest, busy) && MonotonicNanos() < until) Pause(kBetweenLooksNs);
   ForgetEverybody();
 }
 
@@ -184,18 +185,25 @@ Error CouldNotPark(Outcome outcome, const Obstacle& obstacle) {
   return Error::Refused("ERR_ATFORK_QUIESCE_TIMEOUT", "quiesce", obstacle.busy + both + obstacle.stuck);
 }
 
-}  // namespace
-
-Status Quiesce(uv_loop_t* loop, int64_t deadline) {
+Status Begin() {
   const int installed = InstallParkHandler();
   if (installed != 0) return Error::Errno("rt_sigaction", "quiesce", installed);
   park_signal.modules.Update();
   ForgetEverybody();
+  return Unit{};
+}
+
+}  // namespace
+
+Status Quiesce(const QuiesceTerms& terms) {
+  const int64_t deadline = terms.deadline;
+  Status begun = Begin();
+  if (!begun) return begun;
   BeginVerdict();
   Obstacle obstacle;
 
   // Most of the time everybody can be parked at once, and the pool is at rest.
-  Outcome outcome = TryParkAndHold(loop, true, std::min(deadline, MonotonicNanos() + kFirstPatience), &obstacle);
+  Outcome outcome = TryParkAndHold(terms, true, std::min(deadline, MonotonicNanos() + kFirstPatience), &obstacle);
   for (int64_t patience = kFirstPatience; outcome != Outcome::kParked;) {
     const bool starved = CountAnswers().asked != 0;
     const std::string stuck = DescribeStuck();
@@ -205,11 +213,21 @@ Status Quiesce(uv_loop_t* loop, int64_t deadline) {
     Pause(kBetweenTriesNs);
     // Now with patience. The pool first, with everybody else running, since what it is busy with may need them; but if
     // it does not come to rest so, those who give it work are stopped while it finishes.
-    AwaitPool(std::min(deadline, MonotonicNanos() + patience), &obstacle.busy);
-    outcome = TryParkAndHold(loop, false, std::min(deadline, MonotonicNanos() + patience), &obstacle);
+    AwaitPool(std::min(deadline, MonotonicNanos() + patience), terms.pool, &obstacle.busy);
+    outcome = TryParkAndHold(terms, false, std::min(deadline, MonotonicNanos() + patience), &obstacle);
     patience = std::min(2 * patience, starved ? kStarvedPatience : kLastPatience);
   }
   return Unit{};
+}
+
+Result<std::string> FindPoolWork() {
+  Status begun = Begin();
+  if (begun) begun = CallRoll();
+  if (!begun) return begun.error();
+  std::string busy;
+  IsPoolAtRest(PoolRest::kNothingBegun, &busy);
+  ForgetEverybody();
+  return busy;
 }
 
 void Unquiesce() {

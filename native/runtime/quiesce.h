@@ -5,14 +5,25 @@
 #include <uv.h>
 
 #include <cstdint>
+#include <string>
 
 #include "posix/result.h"
+#include "runtime/pool_rest.h"
 
 namespace atfork::runtime {
 
+struct QuiesceTerms {
+  uv_loop_t* loop;   // the main thread's
+  int64_t deadline;  // MonotonicNanos()
+  PoolRest pool;
+};
+
 // Parks every thread of the runtime, with libuv's pool at rest and held there (pool_rest.h), or none: the error says
-// who could not be, where it stood, and nothing has changed. Main thread, with its loop. `deadline`: MonotonicNanos().
-Status Quiesce(uv_loop_t* loop, int64_t deadline);
+// who could not be, where it stood, and nothing has changed. Main thread.
+Status Quiesce(const QuiesceTerms& terms);
+
+// Stops nobody. What a thread of libuv's pool that is inside a request does; empty when there is none. Main thread.
+Result<std::string> FindPoolWork();
 
 // Parent: lets them go on.
 void Unquiesce();

@@ -36,13 +36,13 @@ struct State {
   uint64_t starts = 0;
   std::vector<ParkedThread*> threads;
   std::vector<pid_t> pool;
+  std::vector<pid_t> others;  // who is nobody that is parked, or held: they may come and go
   bool out_of_slots = false;
 
   // Of the last pass over them all.
   UniqueFd tasks;
   uint64_t links = 0;   // how many threads the kernel said there were, before it listed them
   uint64_t listed = 0;  // how many it listed
-  bool others = false;  // some are nobody that is parked, or held: they may come and go
 };
 State state;
 
@@ -105,7 +105,7 @@ uint64_t CountTasks() {
 // Nobody can have been started since: all that there were are parked, or of the pool, which only grows from inside, and
 // there are as many.
 bool IsComplete() {
-  if (!state.tasks || state.others || state.listed != state.links || CountTasks() != state.links) return false;
+  if (!state.tasks || !state.others.empty() || state.listed != state.links || CountTasks() != state.links) return false;
   return std::all_of(state.threads.begin(), state.threads.end(), [](const ParkedThread* thread) {
     return thread->state.load(std::memory_order_acquire) == ParkState::kParked;
   });
@@ -137,7 +137,7 @@ bool VisitThread(pid_t tid, void*) {
   uintptr_t descriptor;
   const uintptr_t routine = RoutineOf(tid, &descriptor);
   if (!IsRuntimeRoutine(routine)) {
-    state.others = true;
+    state.others.push_back(tid);
     return true;
   }
   const ThreadRole role = RoleOf(routine, descriptor);
@@ -177,6 +177,8 @@ const std::vector<ParkedThread*>& Participants() { return state.threads; }
 
 const std::vector<pid_t>& PoolThreads() { return state.pool; }
 
+const std::vector<pid_t>& OtherThreads() { return state.others; }
+
 Status CallRoll() {
   if (IsComplete()) return Unit{};
   Result<UniqueFd> tasks = OpenTaskDirectory();
@@ -184,7 +186,8 @@ Status CallRoll() {
   state.tasks = std::move(tasks.value());
   state.self = getpid();
   state.pool.clear();
-  state.out_of_slots = state.others = false;
+  state.others.clear();
+  state.out_of_slots = false;
   state.listed = 0;
   state.links = CountTasks();
   Status visited = ForEachThread(state.tasks.get(), VisitThread, nullptr);

@@ -25,6 +25,9 @@ const std::vector<ParkedThread*>& Participants();
 // libuv's pool, as of the last CallRoll.
 const std::vector<pid_t>& PoolThreads();
 
+// Who is not of the runtime, as of the last CallRoll.
+const std::vector<pid_t>& OtherThreads();
+
 // Adds each thread of the runtime that does not take part yet.
 Status CallRoll();
 

@@ -7,8 +7,10 @@
 #include <pthread.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -119,8 +121,8 @@ Status LoadRuntimeThreads() {
   return Unit{};
 }
 
-Result<ParkedCounts> ParkRuntimeThreads(uv_loop_t* loop, int64_t deadline) {
-  Status quiet = Quiesce(loop, deadline);
+Result<ParkedCounts> ParkRuntimeThreads(const QuiesceTerms& terms) {
+  Status quiet = Quiesce(terms);
   if (!quiet) return quiet.error();
   ParkedCounts counts = {};
   Status prepared = Prepare(&counts);
@@ -144,6 +146,19 @@ int RestartWorkers() {
   ExpectAborts(std::move(own));
   state.workers_to_end = true;
   return Restart(true);
+}
+
+void AwaitRestartedThreads() {
+  constexpr int64_t kPatience = 1000 * 1000 * 1000;
+  const ParkedThread* const pool = ParkPool();
+  const auto is_on_its_way = [](const ParkedThread& thread) {
+    return thread.restarting.load(std::memory_order_acquire) && thread.role == ThreadRole::kRuntime;
+  };
+  const int64_t until = MonotonicNanos() + kPatience;
+  while (std::any_of(pool, pool + kMaxParkedThreads, is_on_its_way) && MonotonicNanos() < until) {
+    const struct timespec pause = {0, 50 * 1000};
+    nanosleep(&pause, nullptr);
+  }
 }
 
 bool HasWorkersToEnd() { return state.workers_to_end; }

@@ -12,11 +12,10 @@
 #ifndef ATFORK_RUNTIME_RUNTIME_THREADS_H_
 #define ATFORK_RUNTIME_RUNTIME_THREADS_H_
 
-#include <uv.h>
-
 #include <cstdint>
 
 #include "posix/result.h"
+#include "runtime/quiesce.h"
 
 namespace atfork::runtime {
 
@@ -29,9 +28,9 @@ struct ParkedCounts {
   int pool;  // libuv's threads that wait in a system call
 };
 
-// Quiesces (quiesce.h) and saves what the child will need. On an error nothing has changed. Main thread.
-// `deadline`: MonotonicNanos(). The parent ends it by Unquiesce.
-Result<ParkedCounts> ParkRuntimeThreads(uv_loop_t* loop, int64_t deadline);
+// Quiesces (quiesce.h) and saves what the child will need. On an error nothing has changed. Main thread. The parent
+// ends it by Unquiesce.
+Result<ParkedCounts> ParkRuntimeThreads(const QuiesceTerms& terms);
 
 // Child, first of all: restores libc's view of the threads. False when the child must not be used; see libc_threads.h.
 [[nodiscard]] bool RestoreRuntimeThreads();
@@ -43,6 +42,9 @@ int RestartWorkers();
 bool HasWorkersToEnd();
 // Child: lets the Workers that the main thread started go, to end. The others follow, see hold.h.
 void ReleaseHeldWorkers();
+
+// Child: waits, not for long, until those that go on have told the kernel their names and libc's struct. Any thread.
+void AwaitRestartedThreads();
 
 // Whether this process has threads that were brought back: libc cannot signal those.
 bool HasRestartedThreads();

@@ -146,18 +146,4 @@ bool IsNestedWorker(uintptr_t descriptor) {
   return Contains(state.nested_workers, descriptor);
 }
 
-ThreadClass ClassifyThread(const ThreadRecord& record) {
-  if (record.tid == getpid()) return {"main", "kept"};
-  if (!IsRuntimeRoutine(record.start_routine)) return {"foreign", "lost"};
-  switch (RoleOf(record.start_routine, record.pd)) {
-    case ThreadRole::kPoolThread:
-      return {"libuv-pool", "restarted"};
-    case ThreadRole::kJsWorker:
-      return {"js-worker", "ended"};
-    case ThreadRole::kRuntime:
-      break;
-  }
-  return {"runtime", "revived"};
-}
-
 }  // namespace atfork::runtime

@@ -46,9 +46,6 @@ ThreadRole RoleOf(uintptr_t routine, uintptr_t descriptor);
 // Whether the Worker with this struct pthread was started by another Worker.
 bool IsNestedWorker(uintptr_t descriptor);
 
-// For threads(): posix/thread_census.h, SetThreadClassifier.
-ThreadClass ClassifyThread(const ThreadRecord& record);
-
 }  // namespace atfork::runtime
 
 #endif  // ATFORK_RUNTIME_THREAD_ROLES_H_

@@ -25,4 +25,15 @@ test('lists every thread of the process, and what started it', async () => {
     expect(thread.kind).not.toBe('foreign');
     expect(thread.afterFork).not.toBe('kept');
   }
+
+  const described = listed.map(({ kind, afterFork }) => `${kind} ${afterFork}`);
+  const count = (text: string): number => described.filter((each) => each === text).length;
+  expect(new Set(described)).toEqual(
+    new Set([
+      ...['main kept', 'delayed-task revived', 'v8-worker revived', 'inspector revived'],
+      ...['libuv-pool restarted', 'js-worker lost'],
+    ]),
+  );
+  const several = ['delayed-task revived', 'v8-worker revived', 'libuv-pool restarted', 'js-worker lost'];
+  expect(several.map(count)).toEqual([1, 4, 4, 1]);
 });

@@ -18,10 +18,12 @@ const unfinished = 77;
  * awaits it runs in the child. Await it at once.
  *
  * The child leaves naturally, or by process.exit() when `leave` is 'exit'; an error in `body` ends it as an unhandled
- * rejection does. Further options are those of fork().
+ * rejection does. `from(fork, options)` is to call fork(). Further options are those of fork(); it does not warn unless
+ * they say so, since what a case prints is looked at.
  */
-async function start(body, { leave = 'naturally', ...options } = {}) {
-  const pid = fork(options);
+async function start(body, { leave = 'naturally', from, ...options } = {}) {
+  const all = { onMultiThreaded: 'ignore', ...options };
+  const pid = from === undefined ? fork(all) : from(fork, all);
   if (pid !== 0) return pid;
   process.exitCode = unfinished;
   await body();

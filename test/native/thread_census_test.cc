@@ -3,6 +3,7 @@
 // Runs in:  native_tests.
 #include "posix/thread_census.h"
 
+#include <linux/io_uring.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <sys/mman.h>
@@ -172,6 +173,37 @@ TEST(census_takes_an_ended_thread_for_absent) {
   CHECK_EQ(atfork::FindDescriptor(layout.value(), waiting.tid), 0u);
   atfork::ThreadRecord record;
   CHECK(!atfork::ReadThread(directory.value().get(), waiting.tid, &layout.value(), &record));
+}
+
+TEST(census_tells_a_thread_that_is_ending) {
+  const auto directory = atfork::OpenTaskDirectory();
+  atfork::ThreadRecord record;
+  CHECK(atfork::ReadThread(directory.value().get(), getpid(), nullptr, &record));
+  CHECK(!record.is_ending);
+  CHECK(!record.is_kernel_s);
+  // The initial thread stays in the listing for as long as there are others.
+  std::thread([&directory] {
+    atfork::ThreadRecord ended;
+    do {
+      CHECK(atfork::ReadThread(directory.value().get(), getpid(), nullptr, &ended));
+    } while (ended.state != 'Z');
+    CHECK(ended.is_ending);
+    _exit(0);
+  }).detach();
+  pthread_exit(nullptr);
+}
+
+TEST(census_tells_threads_of_the_kernel) {
+  io_uring_params params = {};
+  params.flags = IORING_SETUP_SQPOLL;
+  const auto ring = static_cast<int>(syscall(SYS_io_uring_setup, 1, &params));
+  if (ring < 0) return;  // not offered here
+  const auto listings = atfork::ListThreads();
+  CHECK(listings.ok());
+  CHECK_EQ(listings.value().size(), 2u);
+  CHECK(!listings.value()[0].record.is_kernel_s);
+  CHECK(listings.value()[1].record.is_kernel_s);
+  close(ring);
 }
 
 TEST(census_reads_unmapped_memory_as_unknown) {

@@ -1,6 +1,7 @@
 /** The cases of the fork suite: what to run, by name. Each is a script that prints `done` and exits with 0. */
 import activities from '../fixtures/activity-names.cjs';
 import known from '../fixtures/capabilities/names.cjs';
+import multiThreaded from '../fixtures/multi-threaded-names.cjs';
 
 const { execArgv, names } = known;
 
@@ -49,17 +50,32 @@ export function casesOf(forks) {
       execArgv,
     })),
     ...runs('in flight', 'fixtures/fork-in-flight.cjs', ['wasm', 'timers', 'engine'], { execArgv }),
-    ...runs('in flight', 'fixtures/fork-in-flight.cjs', ['poolReads', 'poolQueue', 'poolOpens', 'poolReadsOfWorker']),
+    ...runs('in flight', 'fixtures/fork-in-flight.cjs', ['poolReadsOfWorker']),
+    ...runs('pending', 'fixtures/pending-work.cjs', [
+      'finished',
+      'atAnyInstant',
+      'generations',
+      'inSystemCalls',
+      'inOpen',
+    ]),
+    ...runs('pending', 'fixtures/pending-work.cjs', ['keepsNobodyAlive', 'refused', 'waits']),
     ...runs('signals', 'fixtures/fork-signals.cjs', ['childOnly', 'inherited', 'caughtBefore']),
     ...activities.activityNames.map((name) => ({
       name: `activity ${name}`,
       file: 'fixtures/fork-workers.cjs',
       args: [name, '3'],
     })),
+    ...multiThreaded.caseNames.flatMap((name) =>
+      runs('threads', 'fixtures/multi-threaded.cjs', [name], multiThreaded.optionsOf(name)),
+    ),
     { name: 'Worker aborts', file: 'fixtures/fork-worker-aborts.cjs', args: [] },
     { name: 'certificates', file: 'fixtures/fork-certificates.cjs', args: ['5'] },
     ...runs('lock', 'fixtures/lock-fork.cjs', ['heldByWorker', 'timeout', 'waiters', 'generations']),
     ...runs('setuid', 'fixtures/fork-setuid.cjs', ['child', 'grandchild', 'parent', 'workers'], asRoot),
+    ...runs('random', 'fixtures/fork-random.cjs', ['everyStream', 'contexts', 'untouched', 'queryIds']),
+    ...runs('random', 'fixtures/fork-random.cjs', ['refillQueued', 'refillDone']),
+    ...runs('random', 'fixtures/fork-random.cjs', ['generations'], exposeGc),
+    ...runs('random same pid', 'fixtures/fork-random-pid.cjs', ['samePid'], asRoot),
     ...own('server', ['http']),
     ...own('generations', ['tree', 'forkAtOnce'], exposeGc),
     ...own('generations', ['setuidAtOnce'], asRoot),
@@ -67,7 +83,12 @@ export function casesOf(forks) {
     ...own('workers', ['idle', 'timer', 'busy', 'garbage', 'atomics', 'nested']),
     ...own('workers', ['crypto', 'cryptoSync', 'files', 'messages', 'wasm']),
     ...own('workers', ['all', 'leftAloneNaturally', 'leftAloneByExit']),
-    { name: 'churn', ...churn, args: [...churn.args, String(forks)], timeout: bound + forks * boundPerFork },
+    ...['forks', 'alone', 'addon'].map((mode) => ({
+      name: mode === 'forks' ? 'churn' : `churn ${mode}`,
+      ...churn,
+      args: [mode, String(forks)],
+      timeout: bound + forks * boundPerFork,
+    })),
   ];
   return cases.map((each) => ({ timeout: bound, ...each }));
 }

@@ -1,7 +1,7 @@
 /**
  * Many forks of a process that does everything at once: its Workers, libuv's pool, the garbage collector and the compilers
  * are at work, and several children at a time do the same kinds of things and leave in every way.
- * Arguments: how many forks; to report progress on stderr, after how many of them each.
+ * Arguments: the case; how many forks; to report progress on stderr, after how many of them each.
  *
  * A child that ends badly does not stop the run, unless there are many; with progress it is told at once, else at the end.
  */
@@ -11,11 +11,13 @@ const dns = require('node:dns');
 const fs = require('node:fs');
 const { setTimeout: pause } = require('node:timers/promises');
 const { isDeepStrictEqual, promisify } = require('node:util');
+const vm = require('node:vm');
 const { Worker } = require('node:worker_threads');
 const zlib = require('node:zlib');
 const { _exit } = require('../..');
 const { ActiveWorker, doOnce } = require('../fixtures/worker-activities.cjs');
 const { nativeBinding } = require('../../dist/binding.js');
+const { foreign } = require('../helpers/foreign.cjs');
 const { end, exited, start } = require('../helpers/forked.cjs');
 const { runCase } = require('./case.cjs');
 
@@ -54,10 +56,25 @@ const workerActivities = [busy, [...busy.slice(4), ...busy.slice(0, 4)], busy.to
 const poolWork = [
   () => hash('a', 'b', 2000, 32, 'sha1'),
   () => fs.promises.readFile(__filename),
-  () => promisify(dns.lookup)('localhost'),
   () => promisify(zlib.deflate)(Buffer.alloc(50_000, 'text')),
   () => fs.promises.stat('/'),
+  () => promisify(dns.lookup)('localhost'),
 ];
+
+/**
+ * By the name of the case: who else is at work, and the kinds of the threads that the child loses. The warning has to name
+ * them at every fork, and nobody else. A thread that resolves a name may wait in a system call, and is then one of them.
+ */
+const modes = {
+  forks: {
+    activities: workerActivities,
+    work: poolWork,
+    lost: workerActivities.map(() => 'js-worker'),
+    maybe: ['libuv-pool'],
+  },
+  alone: { activities: [], work: poolWork.slice(0, -1), lost: [], maybe: [] },
+  addon: { activities: [], work: poolWork.slice(0, -1), lost: ['foreign', 'foreign'], maybe: [] },
+};
 
 const garbage = (count) => Array.from({ length: count }, (_, i) => ({ i, text: `garbage ${i}` }));
 
@@ -84,10 +101,15 @@ async function live(number) {
 /** The process that forks, and all that is at work in it. */
 class Churn {
   #pid = process.pid;
-  #workers = workerActivities.map((names) => new ActiveWorker(names, rest));
+  #workers;
   #data = garbage(50_000);
   #stopped = false;
-  #pool = poolWork.map((work) => this.#repeat(work));
+  #pool;
+
+  constructor({ activities, work }) {
+    this.#workers = activities.map((names) => new ActiveWorker(names, rest));
+    this.#pool = work.map((each) => this.#repeat(each));
+  }
 
   async #repeat(work) {
     while (!this.#stopped && process.pid === this.#pid) {
@@ -100,7 +122,7 @@ class Churn {
   stir(number) {
     for (let k = 0; k < 10_000; ++k) this.#data[(number * 7919 + k) % this.#data.length] = { k };
     compileSome(number);
-    if (number % 10 === 9) new Worker('', { eval: true });
+    if (number % 10 === 9 && this.#workers.length > 0) new Worker('', { eval: true });
   }
 
   /** Everybody is still at it. */
@@ -115,17 +137,57 @@ class Churn {
   }
 }
 
+/** The warnings of this process's forks, each of which is called from another place. */
+class Warnings {
+  #pid = process.pid;
+  #lost;
+  #maybe;
+  #heard = [];
+  #places = 0;
+  wrong = [];
+
+  constructor({ lost, maybe }) {
+    this.#lost = lost;
+    this.#maybe = maybe;
+    process.removeAllListeners('warning');
+    process.on('warning', (warning) => {
+      if (process.pid !== this.#pid) throw warning; // that of its parent's, and it has none of its own
+      this.#heard.push(warning);
+    });
+  }
+
+  /** Calls fork() from a place that it has not been called from: the same threads are named once for each place. */
+  place() {
+    return vm.runInThisContext('(fork, options) => fork(options)', { filename: `place ${++this.#places}` });
+  }
+
+  /** Takes those of one fork, which has been done: a warning comes a tick later. */
+  async look(number) {
+    await new Promise(setImmediate);
+    const named = this.#heard.flatMap(({ detail }) => [...detail.matchAll(/([\w-]+) "/g)].map(([, kind]) => kind));
+    const count = this.#heard.length;
+    this.#heard = [];
+    // Of Workers there may be more, which come and go.
+    const lost = named.filter((kind) => this.#lost.includes(kind));
+    const others = named.filter((kind) => !this.#lost.includes(kind) && !this.#maybe.includes(kind));
+    if (count === Math.sign(this.#lost.length) && lost.length >= this.#lost.length && others.length === 0) return;
+    this.wrong.push(`fork ${number}: ${count} warnings, of ${named.join(', ')}`);
+  }
+}
+
 /** The children, and what has become of them. */
 class Children {
   bad = [];
   refused = [];
   forked = 0;
+  warnings;
   #tell;
   #alive = new Set();
   #times = [];
 
   /** @param {(text: string) => void} tell is called with each complaint at once */
-  constructor(tell) {
+  constructor(warnings, tell) {
+    this.warnings = warnings;
     this.#tell = tell;
   }
 
@@ -134,7 +196,8 @@ class Children {
     const begin = performance.now();
     let pid;
     try {
-      pid = await start(() => live(number), { leave: leaveOf(number) });
+      const options = { leave: leaveOf(number), from: this.warnings.place(), onMultiThreaded: 'warn' };
+      pid = await start(() => live(number), options);
     } catch (error) {
       if (error.code !== 'ERR_ATFORK_QUIESCE_TIMEOUT') throw error;
       this.refused.push(`fork ${number}: ${error.message}`);
@@ -144,6 +207,7 @@ class Children {
     const took = performance.now() - begin;
     this.#times.push(took);
     if (took > slow) this.#tell(`fork ${number} took ${took} ms: ${JSON.stringify(lastForkTimings())}`);
+    await this.warnings.look(number);
     const child = this.#see(number, pid).finally(() => this.#alive.delete(child));
     this.#alive.add(child);
   }
@@ -173,14 +237,15 @@ class Children {
   }
 
   summary() {
-    return `${this.forked} forks, ${this.bad.length} bad children, ${this.refused.length} refused; ${this.times()}`;
+    const counts = `${this.bad.length} bad children, ${this.refused.length} refused`;
+    return `${this.forked} forks, ${counts}, ${this.warnings.wrong.length} wrong warnings; ${this.times()}`;
   }
 }
 
 /** @param {number} [progress] reports on stderr, after so many forks each */
-async function churn(count, progress) {
-  const churning = new Churn();
-  const children = new Children(progress === undefined ? () => {} : console.error);
+async function churn(mode, warnings, count, progress) {
+  const churning = new Churn(mode);
+  const children = new Children(warnings, progress === undefined ? () => {} : console.error);
   await churning.goesOn();
   while (children.forked < count && children.bad.length < tooMany && children.refused.length < tooMany) {
     const number = children.forked + children.refused.length;
@@ -195,17 +260,31 @@ async function churn(count, progress) {
   return children;
 }
 
+async function run(mode, argument, progress) {
+  const count = Number(argument);
+  const { fdDifference, openFds } = await import('../helpers/proc.mjs');
+  const warnings = new Warnings(mode);
+  await churn(mode, warnings, 1); // whatever is opened at its first use and kept
+  const fds = openFds();
+  const children = await churn(mode, warnings, count, progress && Number(progress));
+  if (progress !== undefined) console.error(`at the end: ${children.summary()}`);
+  if (children.bad.length > 0) throw new Error(children.bad.join('\n'));
+  if (children.refused.length > Math.max(1, mostRefused * count)) throw new Error(children.refused.join('\n'));
+  deepEqual(warnings.wrong, []);
+  deepEqual(fdDifference(fds, openFds()), []);
+  await Promise.all(childActivities.map(doOnce));
+}
+
 void runCase({
-  async forks(argument, progress) {
-    const count = Number(argument);
-    const { fdDifference, openFds } = await import('../helpers/proc.mjs');
-    await churn(1); // whatever is opened at its first use and kept
-    const fds = openFds();
-    const children = await churn(count, progress && Number(progress));
-    if (progress !== undefined) console.error(`at the end: ${children.summary()}`);
-    if (children.bad.length > 0) throw new Error(children.bad.join('\n'));
-    if (children.refused.length > Math.max(1, mostRefused * count)) throw new Error(children.refused.join('\n'));
-    deepEqual(fdDifference(fds, openFds()), []);
-    await Promise.all(childActivities.map(doOnce));
+  forks: (...args) => run(modes.forks, ...args),
+
+  /** No Worker, no addon: nothing is lost, and nobody warned. */
+  alone: (...args) => run(modes.alone, ...args),
+
+  async addon(...args) {
+    const { start: startForeign } = foreign();
+    startForeign('a) R (b', true, true);
+    startForeign('c d', true, false);
+    await run(modes.addon, ...args);
   },
 });

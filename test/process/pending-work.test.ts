@@ -1,0 +1,19 @@
+import { describe, expect, it } from 'vitest';
+
+import { fixturePasses } from '../helpers/run-fixture';
+
+async function passes(name: string): Promise<void> {
+  expect(await fixturePasses('pending-work.cjs', { args: [name], timeout: 60_000 })).toBe('done\n');
+}
+
+describe("what libuv's pool has been asked for is the parent's", () => {
+  it('when it is finished', () => passes('finished'));
+  it('at any instant', () => passes('atAnyInstant'));
+  it('in each of three generations', () => passes('generations'));
+  it('when it waits in a system call, and what is queued behind it', () => passes('inSystemCalls'));
+  it('when it waits to open a file', () => passes('inOpen'));
+  it('and keeps no child alive', () => passes('keepsNobodyAlive'));
+});
+
+it("'throw' refuses where there is any", () => passes('refused'));
+it("'wait' and quiesce() wait until nothing is inside the pool", () => passes('waits'));
