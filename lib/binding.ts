@@ -10,13 +10,15 @@ import bindings = require('bindings');
 
 import { type AtforkCode, ForkError, codes, isAtforkCode } from './errors';
 import type { NativeFork } from './internal/native-fork';
+import type { NativeHandles } from './internal/native-handles';
 import type { NativeLock } from './internal/native-lock';
 import type { NativePermit } from './internal/native-permit';
 import type { NativeProcess } from './internal/native-process';
 import type { NativeRandom } from './internal/native-random';
 
 /** Everything that native/addon.cc exports. */
-export interface NativeBinding extends NativeFork, NativeLock, NativePermit, NativeProcess, NativeRandom {}
+export interface NativeBinding
+  extends NativeFork, NativeHandles, NativeLock, NativePermit, NativeProcess, NativeRandom {}
 
 /** Why there is no addon in this process. */
 export interface Unavailable {

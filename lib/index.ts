@@ -26,6 +26,7 @@ export { execve } from './process/execve';
 export { _exit } from './process/exit';
 export { fork } from './process/fork';
 export type { ForkOptions } from './process/fork-options';
+export type { InheritOptions } from './process/inherit';
 export { markNotForkSafe, preventFork } from './process/prevent-fork';
 export type { MultiThreadedOptions, ThreadPattern } from './process/multi-threaded';
 export { quiesce } from './process/quiesce';

@@ -11,6 +11,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   atfork::binding::InitLock(env, exports);
   if (env.IsExceptionPending()) return exports;
   atfork::binding::InitFork(env, exports);
+  atfork::binding::InitHandles(env, exports);
   atfork::binding::InitPermit(env, exports);
   atfork::binding::InitProcess(env, exports);
   atfork::binding::InitRandom(env, exports);

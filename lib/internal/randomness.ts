@@ -10,6 +10,7 @@ import type * as nodeCrypto from 'node:crypto';
 import * as vm from 'node:vm';
 
 import { type NativeErrorInfo, errnoName } from '../errors';
+import { hasLoaded } from './loaded-modules';
 import type { NativeRandom } from './native-random';
 
 /** lib/internal/crypto/random.js: `kBatchSize`, and `randomCache` by the six bytes that each number takes. */
@@ -37,12 +38,6 @@ export function prepareRandomness(): void {
   integerCache = findIntegerCache(randomInt);
   // Once here, compiled, so that not every child has to.
   for (let i = 0; i < cachedUuids; ++i) randomUUID();
-}
-
-/** Whether Node has loaded this module of its own; where it does not say, it may have. */
-function hasLoaded(module: string): boolean {
-  const { moduleLoadList } = process as unknown as { moduleLoadList?: readonly string[] };
-  return moduleLoadList?.includes(`NativeModule ${module}`) ?? true;
 }
 
 /** Child, before its own code goes on. Workers that came along have to run: OpenSSL may have to wait for one. */

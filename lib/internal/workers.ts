@@ -9,11 +9,12 @@
  * whenever it imports something. It goes on in the child.
  */
 import * as diagnosticsChannel from 'node:diagnostics_channel';
-import type * as inspectorModule from 'node:inspector';
-import { Worker } from 'node:worker_threads';
+import { type MessagePort, Worker } from 'node:worker_threads';
 
+import { instancesOf } from './heap-instances';
 import type { NativeFork } from './native-fork';
 import type { NativeProcess } from './native-process';
+import { hidden, silence } from './silence';
 
 /** The loops that a Node process has without any Worker: the main one, the delayed tasks', the tracing agent's. */
 const ordinaryLoops = 3;
@@ -50,7 +51,7 @@ export function endWorkers(native: NativeFork & NativeProcess): void {
   finishAborted(native, workers);
   for (const worker of workers) void terminate.call(worker);
   for (const worker of workers) {
-    silence(worker);
+    silence(worker, silenced);
     try {
       worker.stdout.unpipe();
       worker.stderr.unpipe();
@@ -83,16 +84,15 @@ function finishAborted(native: NativeFork & NativeProcess, workers: Worker[]): v
   if (native.abortedWorkers() > 0) process.nextTick(look);
 }
 
-interface WorkerInternals {
-  kHandle: { unref(): void; onexit(code: number, error: null, reason: null): void };
-  kPort: { close(): void };
-  kPublicPort: { close(): void };
+interface WorkerHandle {
+  unref(): void;
+  onexit(code: number, error: null, reason: null): void;
 }
 
 /** What Node does when a Worker's thread has told that it ends: lib/internal/worker.js, [kOnExit]. */
 function finish(worker: Worker): void {
-  const handle = internal(worker, 'kHandle');
-  const ports = [internal(worker, 'kPort'), internal(worker, 'kPublicPort')];
+  const handle = hidden(worker, 'kHandle') as WorkerHandle;
+  const ports = ['kPort', 'kPublicPort'].map((name) => hidden(worker, name) as MessagePort);
   handle.unref();
   handle.onexit(1, null, null);
   for (const port of ports) port.close();
@@ -108,24 +108,11 @@ function leaveWithoutTeardown(native: NativeProcess): void {
   process.prependListener('exit', leave);
 }
 
-function internal<K extends keyof WorkerInternals>(worker: Worker, name: K): WorkerInternals[K] {
-  const symbol = Object.getOwnPropertySymbols(worker).find(({ description }) => description === name);
-  return Reflect.get(worker, symbol ?? name) as WorkerInternals[K];
-}
-
 /**
  * What it still says, it says in the parent. Here it may also fail before it notices that it has been terminated; and
  * listeners may be added later, by events.once() for one, which takes an 'error' for the answer.
  */
-function silence(worker: Worker): void {
-  const events: unknown[] = ['online', 'message', 'messageerror', 'error'];
-  // eslint-disable-next-line @typescript-eslint/unbound-method -- called with the receiver below
-  const { emit } = worker;
-  const value = (event: string, ...rest: unknown[]): boolean => {
-    return !events.includes(event) && (emit as (...all: unknown[]) => boolean).call(worker, event, ...rest);
-  };
-  Object.defineProperty(worker, 'emit', { value, writable: true, configurable: true });
-}
+const silenced = ['online', 'message', 'messageerror', 'error'];
 
 function add(worker: Worker): void {
   known = known.filter((reference) => isLive(reference.deref()));
@@ -142,7 +129,7 @@ function isNodes(worker: Worker): boolean {
 }
 
 function addEarlierWorkers(native: NativeFork): string | null {
-  const workers = instancesOf(Worker);
+  const workers = instancesOf(Worker) as Worker[] | null;
   if (workers === null)
     return 'Workers may have been started before atfork was loaded, and there is no inspector to ask';
   const earlier = workers.filter(isLive).sort((a, b) => a.threadId - b.threadId);
@@ -159,53 +146,4 @@ function addEarlierWorkers(native: NativeFork): string | null {
   }
   earlier.forEach(add);
   return null;
-}
-
-interface RemoteObject {
-  objectId: string;
-}
-
-/** All objects of class `constructor` on this thread's heap; null without an inspector. */
-function instancesOf(constructor: typeof Worker): Worker[] | null {
-  const inspector = optionalInspector();
-  if (inspector === null) return null;
-  const session = new inspector.Session();
-  session.connect();
-  // The debugger's functions meet this thread's objects in a global variable, under a name that nobody else uses.
-  const meeting = Symbol.for('atfork.workers');
-  const globals = globalThis as unknown as Record<symbol, unknown>;
-  globals[meeting] = constructor.prototype;
-  try {
-    const expression = "globalThis[Symbol.for('atfork.workers')]";
-    const { result } = post(session, 'Runtime.evaluate', { expression }) as { result: RemoteObject };
-    const query = { prototypeObjectId: result.objectId };
-    const { objects } = post(session, 'Runtime.queryObjects', query) as { objects: RemoteObject };
-    const functionDeclaration = "function () { globalThis[Symbol.for('atfork.workers')] = this; }";
-    post(session, 'Runtime.callFunctionOn', { objectId: objects.objectId, functionDeclaration });
-    const found = globals[meeting] as Worker[];
-    // Prototypes of subclasses inherit from it too, but were never constructed.
-    return Array.from(found).filter((object) => !Object.hasOwn(object, 'constructor'));
-  } finally {
-    Reflect.deleteProperty(globals, meeting);
-    session.disconnect();
-  }
-}
-
-function optionalInspector(): typeof inspectorModule | null {
-  try {
-    // eslint-disable-next-line @typescript-eslint/no-require-imports -- absent in builds without it
-    return require('node:inspector') as typeof inspectorModule;
-  } catch {
-    return null;
-  }
-}
-
-/** The inspector answers in the same turn: the session is this thread's own. */
-function post(session: inspectorModule.Session, method: string, parameters: object): unknown {
-  let answer: unknown;
-  session.post(method, parameters, (error, result) => {
-    if (error === null) answer = result;
-  });
-  if (answer === undefined) throw new Error(`inspector: ${method} failed`);
-  return answer;
 }

@@ -1,5 +1,6 @@
 import { validateFunction, validateObject, validateOneOf, validateTimeout } from '../internal/validate';
 import type { HookErrorHandler } from './at-fork';
+import { type InheritOptions, type Inherited, inheritedBy } from './inherit';
 import { type LostThreadsRequest, type MultiThreadedOptions, lostThreadsRequest } from './multi-threaded';
 
 export interface ForkOptions extends MultiThreadedOptions {
@@ -19,6 +20,8 @@ export interface ForkOptions extends MultiThreadedOptions {
    * there are any. 'wait': until no thread of the pool is inside one, at most `quiesceTimeout`. Default 'ignore'.
    */
   onPendingWork?: 'ignore' | 'throw' | 'wait';
+  /** What the child keeps of open connections and the like. */
+  inherit?: InheritOptions;
   /**
    * What an error of a `before` hook does: 'refuse' the fork, or have it 'continue', and the error go to `onHookError` in
    * the parent. Default 'refuse'.
@@ -40,6 +43,7 @@ export interface ForkRequest {
   /** As `NativeFork.fork` counts them. */
   readonly pendingWork: number;
   readonly lostThreads: LostThreadsRequest;
+  readonly inherited: Inherited;
   readonly beforeErrors: 'refuse' | 'continue';
   readonly onHookError: HookErrorHandler | undefined;
 }
@@ -63,6 +67,7 @@ export function forkRequest(options: ForkOptions): ForkRequest {
     copySharedMappings: sharedMappings === 'copy',
     pendingWork: pendingWork.indexOf(onPendingWork),
     lostThreads: lostThreadsRequest(options),
+    inherited: inheritedBy(options.inherit),
     beforeErrors,
     onHookError,
   };

@@ -39,7 +39,7 @@ export function fork(options: ForkOptions = {}): number {
       lostThreads.bits,
       lostThreads.allowed,
     );
-    if (forked === 0) beginChild();
+    if (forked === 0) beginChild(request.inherited);
     runAfterHooks(forked === 0 ? 'child' : 'parent');
     if (isFailure(forked) && forked.code === 'ERR_ATFORK_MULTITHREADED') throw multiThreaded(native);
     const pid = unwrap(ForkError, forked);

@@ -1,15 +1,16 @@
 /** What is left to be done in JavaScript in a forked child, before its own code goes on. */
-import type { ChildProcess } from 'node:child_process';
-
 import { type NativeBinding, nativeBinding } from '../binding';
+import { giveUpHandles } from '../internal/inherited-handles';
+import { instancesOf } from '../internal/heap-instances';
 import { renewRandomness } from '../internal/randomness';
 import { endWorkers } from '../internal/workers';
+import { type Inherited, inheritedBy } from './inherit';
 import { dropPendingWarning } from './multi-threaded';
 
 /** Child: once, before anything else. */
-export function beginChild(): void {
+export function beginChild(inherited: Inherited): void {
   dropPendingWarning();
-  enterChild(nativeBinding(), unref);
+  enterChild(nativeBinding(), inherited);
 }
 
 let rehearsedIn = 0;
@@ -18,34 +19,51 @@ let rehearsedIn = 0;
 export function rehearseChild(): void {
   if (rehearsedIn === process.pid) return;
   rehearsedIn = process.pid;
-  enterChild({ ...nativeBinding(), reseedOpenssl: () => 0 }, () => undefined);
+  // The channel to this process's parent is the one thing here that is reached through `process`.
+  enterChild(nothingInherited(), inheritedBy({ ipc: true }));
 }
 
-/** `forget` is for each program that the parent started. */
-function enterChild(native: NativeBinding, forget: (program: ChildProcess) => void): void {
+/** The native side of a child that has inherited nothing. */
+function nothingInherited(): NativeBinding {
+  return {
+    ...nativeBinding(),
+    reseedOpenssl: () => 0,
+    withHandlesReferenced: (list) => list().slice(0, 0),
+    giveUpFds: () => 0,
+  };
+}
+
+function enterChild(native: NativeBinding, inherited: Inherited): void {
   const workers = native.hasWorkersToEnd();
   try {
     const value = native.getpid();
     Object.defineProperty(process, 'pid', { value, writable: false, enumerable: true, configurable: true });
     // They are held until they have been told: none runs a line of its own code here.
     if (workers) endWorkers(native);
-    activeHandles().filter(isChildProcess).forEach(forget);
   } finally {
     if (workers) native.releaseWorkers();
     renewRandomness(native);
   }
+  try {
+    giveUpHandles(native, inherited);
+    if (!inherited.timers) clearTimers();
+  } catch (error) {
+    // Of a program's own sockets. fork() must not throw in the child: a catch block would run in both processes.
+    process.nextTick(() => {
+      throw error;
+    });
+  }
+  if (!inherited.exitListeners) process.removeAllListeners('exit');
 }
 
-/** Whether they have ended, only their parent hears: a child that waited for that would never end. */
-function unref(program: ChildProcess): void {
-  program.unref();
-}
-
-function activeHandles(): object[] {
-  return (process as unknown as { _getActiveHandles(): object[] })._getActiveHandles();
-}
-
-/** By its name: to ask `instanceof` would load node:child_process into every process that may fork. */
-function isChildProcess(handle: object): handle is ChildProcess {
-  return handle.constructor.name === 'ChildProcess';
+/** Node keeps no list of them that could be reached. */
+function clearTimers(): void {
+  const timeout = setTimeout(() => undefined, 0);
+  const immediate = setImmediate(() => undefined);
+  instancesOf(timeout.constructor)?.forEach((each) => {
+    clearTimeout(each as NodeJS.Timeout);
+  });
+  instancesOf(immediate.constructor)?.forEach((each) => {
+    clearImmediate(each as NodeJS.Immediate);
+  });
 }

@@ -11,6 +11,7 @@
 namespace atfork::binding {
 
 void InitFork(Napi::Env env, Napi::Object exports);
+void InitHandles(Napi::Env env, Napi::Object exports);
 void InitLock(Napi::Env env, Napi::Object exports);
 void InitPermit(Napi::Env env, Napi::Object exports);
 void InitProcess(Napi::Env env, Napi::Object exports);

@@ -59,6 +59,10 @@ export function casesOf(forks) {
       'inOpen',
     ]),
     ...runs('pending', 'fixtures/pending-work.cjs', ['keepsNobodyAlive', 'refused', 'waits']),
+    ...runs('handles', 'fixtures/inherited-handles.cjs', [
+      ...['tcp', 'tls', 'unix', 'programs', 'keptAlive', 'requests', 'answers', 'http2', 'queries', 'channels'],
+      ...['datagrams', 'watchers', 'server', 'kept', 'timersAndListeners'],
+    ]),
     ...runs('signals', 'fixtures/fork-signals.cjs', ['childOnly', 'inherited', 'caughtBefore']),
     ...activities.activityNames.map((name) => ({
       name: `activity ${name}`,

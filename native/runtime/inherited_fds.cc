@@ -1,0 +1,84 @@
+// inherited_fds.cc - see inherited_fds.h.
+// Runs in:  the main thread; GiveUpFds in the child.
+// Calls:    uv_walk(3), uv_ref(3), uv_unref(3), uv_fileno(3); getsockopt(2), timerfd_create(2), dup3(2).
+// Rests on: uv_loop_fork(3) having given the child an epoll set of its own before: an epoll_ctl(2) on the parent's
+// would
+//           be one in the parent. uv_stream_t's `connection_cb`, which listening sets, and uv_pipe_t's `ipc`.
+#include "runtime/inherited_fds.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "posix/fd.h"
+
+namespace atfork::runtime {
+namespace {
+
+// What polls a socket reads from it itself: c-ares, or an addon.
+bool IsConnectedSocket(int fd) {
+  int listens = 0;
+  socklen_t length = sizeof listens;
+  return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &length) == 0 && listens == 0;
+}
+
+bool IsOneOf(const uv_handle_t* handle, int fd, const InheritedFds& kinds) {
+  switch (handle->type) {
+    case UV_POLL:
+      return kinds.connections && IsConnectedSocket(fd);
+    case UV_UDP:
+      return kinds.datagrams;
+    case UV_NAMED_PIPE:
+      if (reinterpret_cast<const uv_pipe_t*>(handle)->ipc != 0) return kinds.channels;
+      [[fallthrough]];
+    case UV_TCP:
+      return reinterpret_cast<const uv_stream_t*>(handle)->connection_cb == nullptr ? kinds.connections : kinds.servers;
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+AllHandlesReferenced::AllHandlesReferenced(uv_loop_t* loop) {
+  uv_walk(
+      loop,
+      [](uv_handle_t* handle, void* unreferenced) {
+        if (uv_has_ref(handle) != 0 || uv_is_closing(handle) != 0) return;
+        uv_ref(handle);
+        static_cast<std::vector<uv_handle_t*>*>(unreferenced)->push_back(handle);
+      },
+      &unreferenced_);
+}
+
+AllHandlesReferenced::~AllHandlesReferenced() {
+  for (uv_handle_t* handle : unreferenced_) uv_unref(handle);
+}
+
+int GiveUpFds(uv_loop_t* loop, const InheritedFds& kinds) {
+  struct Search {
+    const InheritedFds& kinds;
+    std::vector<int> found;
+  } search = {kinds, {}};
+  uv_walk(
+      loop,
+      [](uv_handle_t* handle, void* argument) {
+        auto* const search = static_cast<Search*>(argument);
+        uv_os_fd_t fd;
+        if (uv_fileno(handle, &fd) != 0 || fd <= STDERR_FILENO) return;
+        if (IsOneOf(handle, fd, search->kinds)) search->found.push_back(fd);
+      },
+      &search);
+  if (search.found.empty()) return 0;
+  // One that is never set: it can be polled, is never ready, and has no other end.
+  const UniqueFd silent(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
+  if (!silent) return errno;
+  for (const int fd : search.found) {
+    if (dup3(silent.get(), fd, O_CLOEXEC) < 0) return errno;
+  }
+  return 0;
+}
+
+}  // namespace atfork::runtime
