@@ -77,6 +77,7 @@
         "native/runtime/pending_work.cc",
         "native/runtime/pool_rest.cc",
         "native/runtime/query_ids.cc",
+        "native/runtime/profile_files.cc",
         "native/runtime/quiesce.cc",
         "native/runtime/request_queue.cc",
         "native/runtime/roll_call.cc",

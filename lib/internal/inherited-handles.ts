@@ -5,15 +5,17 @@
  */
 import type { ChildProcess } from 'node:child_process';
 import type * as dgramModule from 'node:dgram';
-import type { FSWatcher } from 'node:fs';
+import * as fs from 'node:fs';
 import type * as httpModule from 'node:http';
 import type * as netModule from 'node:net';
+import type { Writable } from 'node:stream';
 
 import { errnoName } from '../errors';
 import { hasLoaded } from './loaded-modules';
 import type { NativeHandles } from './native-handles';
 import { type Emitter, hidden, silence } from './silence';
 import { dispatcherClients, renewDispatchers } from './undici';
+import { forgetUnwritten } from './unwritten';
 
 /** Kinds of handles; which of them a child keeps. */
 export interface KeptHandles {
@@ -27,18 +29,31 @@ export interface KeptHandles {
 
 /** Child: gives up all but those that are kept. */
 export function giveUpHandles(native: NativeHandles, kept: KeptHandles): void {
-  const owners = native.withHandlesReferenced(activeHandles);
+  const owners = native.withHandlesReferenced(() => [...activeHandles(), ...fileStreams()]);
   const errnum = native.giveUpFds(!kept.connections, !kept.ipc, !kept.datagrams, !kept.servers);
   if (errnum !== 0) throw new Error(`dup3: ${errnoName(errnum)}`);
-  if (!kept.connections) destroyConnections(owners);
-  if (!kept.ipc) disconnect(owners);
+  const { Socket, Server, DatagramSocket } = loadedClasses();
+  const sockets: HttpSocket[] = [];
+  const others: object[] = [];
   for (const owner of owners) {
+    if (Socket === null || !(owner instanceof Socket)) others.push(owner);
+    else if (isStdio(owner)) forgetUnwritten(owner);
+    else if (handleName(owner) !== 'TTY') sockets.push(owner);
+  }
+  if (!kept.connections) destroyConnections(sockets);
+  if (!kept.ipc) disconnect(others);
+  for (const owner of others) {
     // One that is kept hears of nothing, and must not be waited for.
     if (isChildProcess(owner) && kept.children) owner.unref();
     else if (isChildProcess(owner)) closeChildProcess(owner);
-    else if (!kept.watchers && handleName(owner) === 'FSEvent') (owner as FSWatcher).close();
-    else if (!kept.datagrams && isDatagramSocket(owner)) closeDatagramSocket(owner);
-    else if (!kept.servers && isServer(owner)) closeServer(owner);
+    else if (isFileStream(owner)) forgetUnwritten(owner);
+    else if (DatagramSocket !== null && owner instanceof DatagramSocket) {
+      if (!kept.datagrams) closeDatagramSocket(owner);
+    } else if (Server !== null && owner instanceof Server) {
+      if (!kept.servers) closeServer(owner);
+    } else if (!kept.watchers && handleName(owner) === 'FSEvent') {
+      (owner as fs.FSWatcher).close();
+    }
   }
 }
 
@@ -50,24 +65,22 @@ interface Owner {
   _handle?: { fd?: number; close?(): void; constructor: { name: string } } | null;
 }
 
-/** The class of the native object that belongs to `owner`. Dgram's is a deprecated property, and is not asked for. */
+/** The class of the native object that belongs to `owner`. Not for dgram's, where that is a deprecated property. */
 function handleName(owner: object): string | undefined {
-  return isDatagramSocket(owner) ? 'UDP' : (owner as Owner)._handle?.constructor.name;
+  return (owner as Owner)._handle?.constructor.name;
 }
 
-function net(): typeof netModule | null {
-  // eslint-disable-next-line @typescript-eslint/no-require-imports -- a process that does not use it does without
-  return hasLoaded('net') ? (require('node:net') as typeof netModule) : null;
-}
-
-function isServer(owner: object): owner is netModule.Server {
-  const Server = net()?.Server;
-  return Server !== undefined && owner instanceof Server;
-}
-
-function isDatagramSocket(owner: object): owner is dgramModule.Socket {
-  // eslint-disable-next-line @typescript-eslint/no-require-imports -- as above
-  return hasLoaded('dgram') && owner instanceof (require('node:dgram') as typeof dgramModule).Socket;
+/** Of modules that the process uses: a child does not load them only to look. */
+function loadedClasses(): {
+  Socket: typeof netModule.Socket | null;
+  Server: typeof netModule.Server | null;
+  DatagramSocket: typeof dgramModule.Socket | null;
+} {
+  // eslint-disable-next-line @typescript-eslint/no-require-imports -- see above
+  const net = hasLoaded('net') ? (require('node:net') as typeof netModule) : null;
+  // eslint-disable-next-line @typescript-eslint/no-require-imports -- see above
+  const dgram = hasLoaded('dgram') ? (require('node:dgram') as typeof dgramModule) : null;
+  return { Socket: net?.Socket ?? null, Server: net?.Server ?? null, DatagramSocket: dgram?.Socket ?? null };
 }
 
 /** By its name: there is no use in loading node:child_process for those who have none. */
@@ -75,22 +88,34 @@ function isChildProcess(owner: object): owner is ChildProcess {
   return owner.constructor.name === 'ChildProcess';
 }
 
-/** Sockets and pipes, of TLS too, but for stdio and terminals. */
-function connectionsOf(owners: object[]): netModule.Socket[] {
-  const Socket = net()?.Socket;
-  if (Socket === undefined) return [];
-  return owners.filter((owner): owner is netModule.Socket => {
-    if (!(owner instanceof Socket) || handleName(owner) === 'TTY') return false;
-    const fd = (owner as unknown as Owner)._handle?.fd ?? -1;
-    return fd < 0 || fd > 2;
-  });
+/** What stdout and stderr are when they are files: there is no handle then. To ask `process` for one is to make it. */
+function fileStreams(): object[] {
+  if (!hasLoaded('internal/fs/sync_write_stream')) return [];
+  return [1, 2].filter(isFile).map((fd) => (fd === 1 ? process.stdout : process.stderr));
+}
+
+function isFileStream(owner: object): owner is Writable {
+  return owner.constructor.name === 'SyncWriteStream';
+}
+
+function isStdio(owner: object): boolean {
+  const fd = (owner as Owner)._handle?.fd ?? -1;
+  return fd >= 0 && fd <= 2;
+}
+
+function isFile(fd: number): boolean {
+  try {
+    return fs.fstatSync(fd).isFile();
+  } catch {
+    return false; // closed
+  }
 }
 
 type HttpMessage = Emitter & { res?: HttpMessage; req?: HttpMessage; agent?: httpModule.Agent };
 type HttpSocket = netModule.Socket & { _httpMessage?: HttpMessage | null; parser?: { incoming?: HttpMessage } | null };
 
-function destroyConnections(owners: object[]): void {
-  const sockets = connectionsOf(owners) as HttpSocket[];
+/** Sockets and pipes, of TLS too, but for stdio and terminals. */
+function destroyConnections(sockets: HttpSocket[]): void {
   if (sockets.length === 0) return;
   dropQueuedRequests(sockets);
   const abandoned = dispatcherClients();

@@ -40,6 +40,8 @@ export interface NativeFork {
   listenToAborts(fn: () => void): void;
   /** Child: how many have. */
   abortedWorkers(): number;
+  /** Gives the profiles of children names of their own: see runtime/profile_files.h. Null, or why it cannot be. */
+  watchProfileFiles(names: readonly string[]): NativeErrorInfo | null;
   /** How many libuv loops there are, the main thread's included. */
   eventLoops(): number;
   /** The thread that the main thread started last is a Worker's; with `nodes`, one of Node's own. */

@@ -6,6 +6,7 @@ import { isMainThread } from 'node:worker_threads';
 
 import { isUnavailable, loadBinding, nativeBinding } from '../binding';
 import { ForkError, codes, fromNative } from '../errors';
+import { profileNames } from '../internal/profiles';
 import { learnMathRandom } from '../internal/randomness';
 import { watchWorkers } from '../internal/workers';
 
@@ -31,6 +32,9 @@ function prepare(): ForkError | null {
   const failed = binding.loadFork(isMainThread);
   if (!isMainThread) return refusal('ERR_ATFORK_IN_WORKER');
   if (failed !== null) return fromNative(ForkError, failed);
+  const profiles = profileNames();
+  const unwatched = profiles === null ? null : binding.watchProfileFiles(profiles);
+  if (unwatched !== null) return fromNative(ForkError, unwatched);
   const incomplete = watchWorkers(binding);
   return incomplete === null ? null : refusal('ERR_ATFORK_UNSUPPORTED', incomplete);
 }

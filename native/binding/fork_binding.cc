@@ -8,6 +8,7 @@
 #include "binding/binding.h"
 #include "runtime/fork.h"
 #include "runtime/loop_fds.h"
+#include "runtime/profile_files.h"
 #include "runtime/runtime_threads.h"
 #include "runtime/thread_roles.h"
 #include "runtime/worker_aborts.h"
@@ -138,6 +139,15 @@ Napi::Value LoadFork(const Napi::CallbackInfo& info) {
   return loaded ? info.Env().Null() : ToNativeErrorInfo(info.Env(), loaded.error()).As<Napi::Value>();
 }
 
+// watchProfileFiles(names) -> null or a NativeErrorInfo.
+Napi::Value WatchProfileFiles(const Napi::CallbackInfo& info) {
+  const auto array = info[0].As<Napi::Array>();
+  std::vector<std::string> names;
+  for (uint32_t i = 0; i < array.Length(); ++i) names.push_back(array.Get(i).As<Napi::String>());
+  Status watched = runtime::WatchProfileFiles(std::move(names));
+  return watched ? info.Env().Null() : ToNativeErrorInfo(info.Env(), watched.error()).As<Napi::Value>();
+}
+
 }  // namespace
 
 void InitFork(Napi::Env env, Napi::Object exports) {
@@ -150,6 +160,7 @@ void InitFork(Napi::Env env, Napi::Object exports) {
   exports.Set("poolWork", Napi::Function::New(env, PoolWork, "poolWork"));
   exports.Set("listenToAborts", Napi::Function::New(env, ListenToAborts, "listenToAborts"));
   exports.Set("abortedWorkers", Napi::Function::New(env, AbortedWorkers, "abortedWorkers"));
+  exports.Set("watchProfileFiles", Napi::Function::New(env, WatchProfileFiles, "watchProfileFiles"));
   exports.Set("releaseWorkers", Napi::Function::New(env, ReleaseWorkers, "releaseWorkers"));
   exports.Set("eventLoops", Napi::Function::New(env, EventLoops, "eventLoops"));
   exports.Set("keepEarliestWorker", Napi::Function::New(env, KeepEarliestWorker, "keepEarliestWorker"));

@@ -3,7 +3,8 @@
 // Calls:    uv_walk(3), uv_ref(3), uv_unref(3), uv_fileno(3); getsockopt(2), timerfd_create(2), dup3(2).
 // Rests on: uv_loop_fork(3) having given the child an epoll set of its own before: an epoll_ctl(2) on the parent's
 // would
-//           be one in the parent. uv_stream_t's `connection_cb`, which listening sets, and uv_pipe_t's `ipc`.
+//           be one in the parent. uv_stream_t's `connection_cb`, which listening sets, and uv_pipe_t's `ipc`. libuv
+//           src/unix/stream.c: a write is finished by being put on the stream's write_completed_queue.
 #include "runtime/inherited_fds.h"
 
 #include <errno.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include "posix/fd.h"
+#include "runtime/libuv_queue.h"
 
 namespace atfork::runtime {
 namespace {
@@ -38,6 +40,21 @@ bool IsOneOf(const uv_handle_t* handle, int fd, const InheritedFds& kinds) {
     default:
       return false;
   }
+}
+
+// Written, as far as libuv knows: it says so when the stream can next be written to, and goes on with what comes after.
+void ForgetQueuedWrites(uv_stream_t* stream) {
+  QueueNode* const queue = AsQueueNode(&stream->write_queue);
+  while (queue->next != queue) {
+    QueueNode* const node = queue->next;
+    Remove(node);
+    WriteOf(node)->error = 0;
+    InsertLast(AsQueueNode(&stream->write_completed_queue), node);
+  }
+}
+
+bool IsStream(const uv_handle_t* handle) {
+  return handle->type == UV_NAMED_PIPE || handle->type == UV_TCP || handle->type == UV_TTY;
 }
 
 }  // namespace
@@ -67,7 +84,11 @@ int GiveUpFds(uv_loop_t* loop, const InheritedFds& kinds) {
       [](uv_handle_t* handle, void* argument) {
         auto* const search = static_cast<Search*>(argument);
         uv_os_fd_t fd;
-        if (uv_fileno(handle, &fd) != 0 || fd <= STDERR_FILENO) return;
+        if (uv_fileno(handle, &fd) != 0) return;
+        if (fd <= STDERR_FILENO) {
+          if (IsStream(handle)) ForgetQueuedWrites(reinterpret_cast<uv_stream_t*>(handle));
+          return;
+        }
         if (IsOneOf(handle, fd, search->kinds)) search->found.push_back(fd);
       },
       &search);

@@ -27,6 +27,10 @@ inline struct uv__work* WorkOf(QueueNode* node) {
   return reinterpret_cast<struct uv__work*>(reinterpret_cast<char*>(node) - offsetof(struct uv__work, wq));
 }
 
+inline uv_write_t* WriteOf(QueueNode* node) {
+  return reinterpret_cast<uv_write_t*>(reinterpret_cast<char*>(node) - offsetof(uv_write_t, queue));
+}
+
 inline void InsertLast(QueueNode* head, QueueNode* node) {
   node->next = head;
   node->prev = head->prev;

@@ -14,6 +14,10 @@ describe('a child closes what it has inherited, and nobody else notices', () => 
   it.each(['http2', 'webSockets', 'queries', 'channels', 'datagrams', 'watchers'])('%s', passes);
 });
 
+it.each(['socket', 'pipe', 'file'])('what stdout holds back is written once: %s', async (name) => {
+  expect(await fixturePasses('unwritten-output.cjs', { args: [name] })).toBe('done\n');
+});
+
 it('but for listening sockets', () => passes('server'));
 it('and what it is told to keep', () => passes('kept'));
 it('and, when it is told so, timers and listeners too', () => passes('timersAndListeners'));
