@@ -211,6 +211,12 @@ bool MayHaveMadeLoop(pthread_t thread, int epoll_fd) {
   });
 }
 
+void NoteLoopUser(pthread_t thread, int epoll_fd) {
+  for (EpollSet& set : table.known.epoll_sets) {
+    if (set.fd == epoll_fd && set.maker == 0) set.maker = thread;
+  }
+}
+
 void DisownLoops() {
   const ForkLock::Guard guard(&table.lock);
   if (!guard.entered()) return;

@@ -44,6 +44,9 @@ bool HasInnerLoop(pthread_t thread);
 // Whether `thread` made the loop with this epoll set, or may have: it is older than this addon. Any thread.
 bool MayHaveMadeLoop(pthread_t thread, int epoll_fd);
 
+// `thread` waits in that set: for one that is older than this addon, it is its maker. Forking thread, locked.
+void NoteLoopUser(pthread_t thread, int epoll_fd);
+
 // The calling thread ends without having closed its loops: another may get its pthread_t.
 void DisownLoops();
 

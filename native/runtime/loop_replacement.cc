@@ -1,6 +1,7 @@
 // loop_replacement.cc - see loop_replacement.h.
 // Runs in:  SnapshotLoopFds in the parent; the rest in the child, its only thread.
-// Calls:    epoll_create1(2), epoll_ctl(2), eventfd(2), pipe2(2), dup3(2), open(2), lseek(2); proc(5) fd, fdinfo.
+// Calls:    epoll_create1(2), epoll_ctl(2), eventfd(2), pipe2(2), socketpair(2), dup3(2), open(2), lseek(2); proc(5)
+// fd, fdinfo.
 //           What is called here is libc's, not the watched import.
 #include "runtime/loop_replacement.h"
 
@@ -9,6 +10,7 @@
 #include <poll.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -27,13 +29,14 @@
 #include "posix/range_set.h"
 #include "runtime/loop_fds.h"
 #include "runtime/loop_rings.h"
+#include "runtime/roll_call.h"
 
 namespace atfork::runtime {
 namespace {
 
 // What one descriptor becomes in the child.
 struct Replacement {
-  enum Kind { kEventFd, kPipe, kOwnFile, kDead } kind;
+  enum Kind { kEventFd, kPipe, kOwnFile, kEnded, kDead } kind;
   int fd;
   int write_end;     // kPipe
   uint64_t count;    // kEventFd; kOwnFile: the offset
@@ -148,8 +151,32 @@ Result<bool> AddEpollSet(int fd, std::vector<char>* buffer) {
   return true;
 }
 
+// Not one of datagrams (c-ares connects those too), which have no end.
+bool IsConnection(int fd) {
+  int type = 0;
+  socklen_t length = sizeof type;
+  if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) != 0 || type != SOCK_STREAM) return false;
+  struct sockaddr_storage peer;
+  length = sizeof peer;
+  return getpeername(fd, reinterpret_cast<struct sockaddr*>(&peer), &length) == 0;
+}
+
+// Of threads that go on in the child as they are.
+std::vector<int> LoopsThatGoOn() {
+  std::vector<int> sets;
+  for (const ParkedThread* thread : Participants()) {
+    if (thread->role != ThreadRole::kRuntime || thread->state.load() != ParkState::kParked) continue;
+    const auto descriptor = static_cast<pthread_t>(thread->descriptor);
+    if (thread->position.epoll_fd >= 0) NoteLoopUser(descriptor, thread->position.epoll_fd);
+    for (const EpollSet& set : LoopFds().epoll_sets) {
+      if (set.maker == descriptor) sets.push_back(set.fd);
+    }
+  }
+  return sets;
+}
+
 // Reading of it fails only at its end, or when nothing has come: libuv aborts on anything else.
-Status AddRegistered(int fd, const std::vector<PipeEnds>& pipes, std::vector<char>* buffer) {
+Status AddRegistered(int fd, bool goes_on, const std::vector<PipeEnds>& pipes, std::vector<char>* buffer) {
   if (IsReplaced(fd)) return Unit{};
   Result<bool> added = AddEventFd(fd, buffer);
   if (!added) return added.error();
@@ -160,7 +187,7 @@ Status AddRegistered(int fd, const std::vector<PipeEnds>& pipes, std::vector<cha
     Add({Replacement::kPipe, fd, pipe->write_end, 0, 0});
     Confine(pipe->write_end);
   } else {
-    Add({Replacement::kDead, fd, -1, 0, 0});
+    Add({goes_on && IsConnection(fd) ? Replacement::kEnded : Replacement::kDead, fd, -1, 0, 0});
   }
   Confine(fd);
   return Unit{};
@@ -207,7 +234,13 @@ int ReopenFile(int fd, off_t offset) {
   return MoveTo(file, fd);
 }
 
-int Replace(const Replacement& replacement, int dead) {
+// What replaces what, by numbers.
+struct Stand {
+  int dead;   // never readable, never writable
+  int ended;  // a connection whose other end has been closed
+};
+
+int Replace(const Replacement& replacement, const Stand& stand) {
   switch (replacement.kind) {
     case Replacement::kEventFd: {
       const int fd = eventfd(static_cast<unsigned>(replacement.count), replacement.status_flags | EFD_CLOEXEC);
@@ -222,8 +255,10 @@ int Replace(const Replacement& replacement, int dead) {
     }
     case Replacement::kOwnFile:
       return ReopenFile(replacement.fd, static_cast<off_t>(replacement.count));
+    case Replacement::kEnded:
+      return dup3(stand.ended, replacement.fd, O_CLOEXEC) < 0 ? errno : 0;
     case Replacement::kDead:
-      return dup3(dead, replacement.fd, O_CLOEXEC) < 0 ? errno : 0;
+      return dup3(stand.dead, replacement.fd, O_CLOEXEC) < 0 ? errno : 0;
   }
   return 0;
 }
@@ -241,8 +276,10 @@ Status SnapshotLoopFds(int own_epoll_fd, int own_event_fd, bool workers) {
     if (!added) return added.error();
     if (!added.value()) gone.push_back(set.fd);
   }
+  const std::vector<int> kept = LoopsThatGoOn();
   for (const Registration& registration : snapshot.registrations) {
-    Status added = AddRegistered(registration.fd, known.pipes, &buffer);
+    const bool goes_on = std::find(kept.begin(), kept.end(), registration.epoll_fd) != kept.end();
+    Status added = AddRegistered(registration.fd, goes_on, known.pipes, &buffer);
     if (!added) return added;
   }
   // A loop that has not run yet has registered nothing.
@@ -271,9 +308,12 @@ int ReplaceLoopFds() {
   // A read end whose write end stays open and silent: never readable, never writable.
   int silent[2];
   if (pipe2(silent, O_NONBLOCK | O_CLOEXEC) != 0) return errno;
+  int ended[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ended) != 0) return errno;
+  close(ended[1]);
   int failure = PrivatizeLoopRings();
   for (const Replacement& replacement : snapshot.replacements) {
-    const int error = Replace(replacement, silent[0]);
+    const int error = Replace(replacement, {silent[0], ended[0]});
     if (failure == 0) failure = error;
   }
   for (const int epoll_fd : snapshot.epoll_fds) {
@@ -285,6 +325,7 @@ int ReplaceLoopFds() {
     const bool added = epoll_ctl(registration.epoll_fd, EPOLL_CTL_ADD, registration.fd, &registration.event) == 0;
     if (!added && failure == 0) failure = errno;
   }
+  close(ended[0]);
   close(silent[0]);  // its duplicates keep the pipe; the write end stays open for as long as the child lives
   return failure;
 }

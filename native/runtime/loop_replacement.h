@@ -7,7 +7,8 @@
 //   eventfds    a new eventfd with the same count (a wake-up that was under way is kept);
 //   pipes       both ends of libuv's signal pipes, new;
 //   the rest    (sockets, files, inotify) a descriptor that never becomes ready: what belongs to a thread that ends in
-//               the child belongs to the parent.
+//               the child belongs to the parent. Connections of a thread that goes on, the inspector's to a debugger,
+//               have come to their end instead: else a child would wait for the debugger when it leaves.
 // The main thread's loop is not touched here: uv_loop_fork(3) renews it.
 #ifndef ATFORK_RUNTIME_LOOP_REPLACEMENT_H_
 #define ATFORK_RUNTIME_LOOP_REPLACEMENT_H_

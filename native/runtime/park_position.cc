@@ -214,13 +214,15 @@ Position JudgePosition(const ucontext_t& context, ThreadRole role, const LoadedM
     return {waits, false, "at work"};
   }
   if (!call.present) return {false, false, "inside a library"};
-  if (IsEpollWait(call.number)) return {true, false, "epoll_wait"};
+  const int first = static_cast<int>(call.arguments[0]);
+  if (IsEpollWait(call.number)) return {true, false, "epoll_wait", first};
   if (call.number == SYS_futex) {
     if (WaitsForLibraryLock(call, modules)) return {false, true, "waiting for a lock of a library"};
     return {true, false, "futex"};
   }
   // A call that answered EINTR has done nothing, and is not made again unless the thread decides so.
-  if (!call.restarts) return {true, false, "interrupted system call"};
+  // epoll_wait(2) is one of these (signal(7)).
+  if (!call.restarts) return {true, false, "interrupted system call", first};
   // The kernel would make the call again in both processes: not for a thread that goes on freely in the child.
   if (role == ThreadRole::kRuntime || !WaitsForOthers(call)) return {false, true, "inside a system call"};
   return {true, false, "waiting in a system call"};
