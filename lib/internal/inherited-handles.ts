@@ -13,8 +13,8 @@ import type { Writable } from 'node:stream';
 import { errnoName } from '../errors';
 import { hasLoaded } from './loaded-modules';
 import type { NativeHandles } from './native-handles';
-import { type Emitter, hidden, silence } from './silence';
-import { dispatcherClients, renewDispatchers } from './undici';
+import { type Emitter, hidden, mute, silence, silenceForNow } from './silence';
+import { dispatcherClients, renewDispatchers, silenceWebSockets } from './undici';
 import { forgetUnwritten } from './unwritten';
 
 /** Kinds of handles; which of them a child keeps. */
@@ -40,7 +40,7 @@ export function giveUpHandles(native: NativeHandles, kept: KeptHandles): void {
     else if (isStdio(owner)) forgetUnwritten(owner);
     else if (handleName(owner) !== 'TTY') sockets.push(owner);
   }
-  if (!kept.connections) destroyConnections(sockets);
+  if (!kept.connections) destroyConnections(sockets, Socket);
   if (!kept.ipc) disconnect(others);
   for (const owner of others) {
     // One that is kept hears of nothing, and must not be waited for.
@@ -114,20 +114,81 @@ function isFile(fd: number): boolean {
 type HttpMessage = Emitter & { res?: HttpMessage; req?: HttpMessage; agent?: httpModule.Agent };
 type HttpSocket = netModule.Socket & { _httpMessage?: HttpMessage | null; parser?: { incoming?: HttpMessage } | null };
 
+/** Events that tell of a failure: none is the child's to hear of. */
+const failures = ['error', 'abort', 'aborted', 'timeout'];
+
 /** Sockets and pipes, of TLS too, but for stdio and terminals. */
-function destroyConnections(sockets: HttpSocket[]): void {
+function destroyConnections(sockets: HttpSocket[], Socket: typeof netModule.Socket | null): void {
   if (sockets.length === 0) return;
-  dropQueuedRequests(sockets);
   const abandoned = dispatcherClients();
   if (abandoned.size > 0) renewDispatchers();
+  silenceWebSockets();
+  // Only who has somebody else on it fails more than itself.
+  const isShared = abandoned.size > 0 || hasLoaded('http2');
+  if (hasLoaded('_http_client')) dropRequests(sockets);
   for (const socket of sockets) {
-    for (const emitter of [socket, ...messagesOf(socket)]) silence(emitter, ['error', 'aborted', 'timeout']);
-    const session = hidden(socket, 'kBoundSession') ?? hidden(socket, 'session');
-    if (session !== undefined) silence(session as Emitter, ['error']);
-    // What had been asked there belongs to the parent: it must not fail here, as it would with its connection.
-    if (abandoned.has(hidden(socket, 'client'))) socket.removeAllListeners();
+    if (isShared) dropUsers(socket, abandoned);
+    // TLS says more when it is closed early; other classes are a program's. One of node:net is silent itself.
+    if (socket.constructor !== Socket) silence(socket, failures);
+    leavePending(socket);
     socket.destroy();
   }
+}
+
+/**
+ * What waits for the end of a stream by node:stream (`finished`, `pipeline`, `for await`) takes 'close' before it for an error:
+ * a rejection, of which nobody in the child would know. It waits for ever.
+ */
+function leavePending(socket: netModule.Socket): void {
+  for (const listener of socket.listeners('close')) {
+    if (listener.name !== 'onclose' || !/ERR_STREAM_PREMATURE_CLOSE|getEosOnCloseError/.test(String(listener)))
+      continue;
+    socket.removeListener('close', listener as () => void);
+  }
+}
+
+/** HTTP/2 sessions and undici's clients on this connection. */
+function dropUsers(socket: HttpSocket, abandoned: Set<unknown>): void {
+  const session = hidden(socket, 'kBoundSession') ?? hidden(socket, 'session');
+  if (session !== undefined) silence(session as Emitter, failures);
+  // What had been asked there belongs to the parent: it must not fail here, as it would with its connection.
+  if (abandoned.has(hidden(socket, 'client'))) socket.removeAllListeners();
+}
+
+/** Requests and responses of node:http that are under way, and those that wait for a connection of their agent. */
+function dropRequests(sockets: HttpSocket[]): void {
+  // eslint-disable-next-line @typescript-eslint/no-require-imports -- it is loaded
+  const { Agent, globalAgent } = require('node:http') as typeof httpModule;
+  const agents = new Set([globalAgent]);
+  // eslint-disable-next-line @typescript-eslint/no-require-imports -- it is loaded
+  if (hasLoaded('https')) agents.add((require('node:https') as { globalAgent: httpModule.Agent }).globalAgent);
+  addAgentsOf(sockets, agents);
+  agents.forEach((agent) => {
+    dropQueuedRequests(agent);
+  });
+  sockets.flatMap(messagesOf).forEach(mute);
+
+  // One that was made in the very turn of the fork gets its connection on the next tick, before that says that it is closed.
+  const own = new WeakSet<httpModule.ClientRequest>();
+  const { prototype } = Agent as unknown as { prototype: AgentMethods };
+  // eslint-disable-next-line @typescript-eslint/unbound-method -- called with the receiver below
+  const { addRequest } = prototype;
+  const noteRequest: AgentMethods['addRequest'] = function (this: httpModule.Agent, request, ...rest) {
+    own.add(request);
+    addRequest.call(this, request, ...rest);
+  };
+  prototype.addRequest = noteRequest;
+  process.nextTick(() => {
+    if (prototype.addRequest === noteRequest) prototype.addRequest = addRequest;
+    const seen = new Set(agents);
+    addAgentsOf(sockets, agents);
+    for (const agent of agents) if (!seen.has(agent)) dropQueuedRequests(agent, own);
+    sockets.flatMap(messagesOf).forEach(mute);
+  });
+}
+
+interface AgentMethods {
+  addRequest(this: httpModule.Agent, request: httpModule.ClientRequest, ...rest: unknown[]): void;
 }
 
 /** The request and the response that are under way on a connection, of a client or a server. */
@@ -135,38 +196,43 @@ function messagesOf({ _httpMessage: message, parser }: HttpSocket): HttpMessage[
   return [message, message?.res, message?.req, parser?.incoming].filter((each) => each !== undefined && each !== null);
 }
 
-/** Requests that wait for a connection of their agent would be sent from here as well, as soon as one is closed. */
-function dropQueuedRequests(sockets: HttpSocket[]): void {
-  if (!hasLoaded('_http_agent')) return;
-  // eslint-disable-next-line @typescript-eslint/no-require-imports -- it is loaded
-  const agents = new Set([(require('node:http') as typeof httpModule).globalAgent]);
-  // eslint-disable-next-line @typescript-eslint/no-require-imports -- it is loaded
-  if (hasLoaded('https')) agents.add((require('node:https') as { globalAgent: httpModule.Agent }).globalAgent);
+function addAgentsOf(sockets: HttpSocket[], agents: Set<httpModule.Agent>): void {
   for (const { _httpMessage } of sockets) if (_httpMessage?.agent) agents.add(_httpMessage.agent);
-  for (const { requests } of agents) {
-    for (const [name, queued] of Object.entries(requests as Record<string, httpModule.ClientRequest[]>)) {
-      Reflect.deleteProperty(requests, name);
-      for (const request of queued) {
-        silence(request, ['error', 'abort', 'timeout']);
-        request.destroy();
-      }
+}
+
+/** They would be sent from here as well, as soon as a connection is closed. `kept` are the child's own. */
+function dropQueuedRequests({ requests }: httpModule.Agent, kept = new WeakSet<httpModule.ClientRequest>()): void {
+  for (const [name, queued] of Object.entries(requests as Record<string, httpModule.ClientRequest[]>)) {
+    const own = queued.filter((request) => kept.has(request));
+    if (own.length === 0) Reflect.deleteProperty(requests, name);
+    else Reflect.set(requests, name, own);
+    for (const request of queued.filter((each) => !kept.has(each))) {
+      mute(request);
+      request.destroy();
     }
   }
 }
 
-/** The channel to this process's parent, and those to its children: closed without a word, 'disconnect' included. */
+type Channel = Emitter & { connected: boolean; disconnect(): void; _handleQueue?: unknown };
+
+/** What a channel says: its end, and messages that have been read and not been delivered yet. They are the parent's. */
+const channelEvents = ['disconnect', 'error', 'message', 'internalMessage'];
+
+/** The channel to this process's parent, and those to its children: closed without a word. */
 function disconnect(owners: object[]): void {
-  const ends: (Emitter & { connected: boolean; disconnect(): void })[] = [process, ...owners.filter(isChildProcess)];
+  const ends = [
+    process as unknown as Channel,
+    ...owners.filter(isChildProcess).map((each) => each as unknown as Channel),
+  ];
   for (const each of ends) {
     if (!each.connected) continue;
-    const own = Object.getOwnPropertyDescriptor(each, 'emit');
-    silence(each, ['disconnect', 'error']);
+    // What it would wait for: the answer to a handle that was sent, and the rest of a message.
+    each._handleQueue = null;
+    const channel = hidden(each, 'kChannelHandle') as { buffering?: boolean } | undefined;
+    if (channel !== undefined) channel.buffering = false;
     each.disconnect();
-    // Emitted on the next tick.
-    process.nextTick(() => {
-      if (own === undefined) Reflect.deleteProperty(each, 'emit');
-      else Object.defineProperty(each, 'emit', own);
-    });
+    // Now, since it says so on the next tick.
+    silenceForNow(each, (event) => channelEvents.includes(event as string));
   }
 }
 

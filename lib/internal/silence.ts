@@ -13,6 +13,33 @@ export function silence(emitter: Emitter, events: readonly string[]): void {
   Object.defineProperty(emitter, 'emit', { value, writable: true, configurable: true });
 }
 
+/** From here on `emitter` emits nothing: what is under way there is heard of in the parent only. */
+export function mute(emitter: Emitter): void {
+  Object.defineProperty(emitter, 'emit', { value: () => false, writable: true, configurable: true });
+}
+
+/**
+ * The same for what is on its way already: until everything that is queued for the next tick has been called. `emit` is as
+ * before then, unless somebody else has put another around it.
+ */
+export function silenceForNow(emitter: Emitter, isSilent: (event: string | symbol, value: unknown) => boolean): void {
+  // eslint-disable-next-line @typescript-eslint/unbound-method -- called with the receiver below
+  const { emit } = emitter;
+  const own = Object.getOwnPropertyDescriptor(emitter, 'emit');
+  let over = false;
+  const value = (event: string | symbol, ...rest: unknown[]): boolean => {
+    if (!over && isSilent(event, rest[0])) return true;
+    return emit.call(emitter, event, ...rest);
+  };
+  Object.defineProperty(emitter, 'emit', { value, writable: true, configurable: true });
+  process.nextTick(() => {
+    over = true;
+    if (emitter.emit !== value) return;
+    if (own === undefined) Reflect.deleteProperty(emitter, 'emit');
+    else Object.defineProperty(emitter, 'emit', own);
+  });
+}
+
 /** The value of the property whose key is a symbol that is described so: where Node's modules keep what is their own. */
 export function hidden(object: object, description: string): unknown {
   const symbol = Object.getOwnPropertySymbols(object).find((key) => key.description === description);

@@ -8,6 +8,7 @@ import { isUnavailable, loadBinding, nativeBinding } from '../binding';
 import { ForkError, codes, fromNative } from '../errors';
 import { profileNames } from '../internal/profiles';
 import { learnMathRandom } from '../internal/randomness';
+import { watchWebSockets } from '../internal/undici';
 import { watchWorkers } from '../internal/workers';
 
 /** A ForkError whose code says all. */
@@ -35,6 +36,7 @@ function prepare(): ForkError | null {
   const profiles = profileNames();
   const unwatched = profiles === null ? null : binding.watchProfileFiles(profiles);
   if (unwatched !== null) return fromNative(ForkError, unwatched);
+  watchWebSockets();
   const incomplete = watchWorkers(binding);
   return incomplete === null ? null : refusal('ERR_ATFORK_UNSUPPORTED', incomplete);
 }

@@ -9,6 +9,7 @@ import * as path from 'node:path';
 import { type ThreadInfo, type ThreadKind, threadKinds } from '../census/threads';
 import type { ForkError } from '../errors';
 import type { NativeFork } from '../internal/native-fork';
+import { silenceForNow } from '../internal/silence';
 import {
   invalidValue,
   validateArray,
@@ -129,26 +130,11 @@ export function warnOfLostThreads(native: NativeFork, caller: () => unknown): vo
   }
 }
 
-let dropping = false;
-
 /** Child: a warning that was on its way at the fork is the parent's to give. */
 export function dropPendingWarning(): void {
-  if (!pending || dropping) return;
-  dropping = true;
-  // eslint-disable-next-line @typescript-eslint/unbound-method -- called with the receiver below
-  const { emit } = process;
-  const drop = function (this: NodeJS.Process, event: string, ...rest: unknown[]): boolean {
-    const [warning] = rest as [{ code?: string } | undefined];
-    if (event === 'warning' && warning?.code === code) return true;
-    return (emit as (...all: unknown[]) => boolean).call(this, event, ...rest);
-  };
-  const own = Object.getOwnPropertyDescriptor(process, 'emit');
-  Object.defineProperty(process, 'emit', { value: drop, writable: true, configurable: true });
-  // After those that were on their way, and before any of its own.
-  process.nextTick(() => {
-    dropping = false;
-    if (own === undefined) Reflect.deleteProperty(process, 'emit');
-    else Object.defineProperty(process, 'emit', own);
+  if (!pending) return;
+  silenceForNow(process, (event, warning) => {
+    return event === 'warning' && (warning as { code?: string } | undefined)?.code === code;
   });
 }
 

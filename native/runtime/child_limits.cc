@@ -34,7 +34,7 @@
 namespace atfork::runtime {
 namespace {
 
-enum Answer : uint32_t { kNoAnswer, kComplete, kFailed };
+enum Answer : uint32_t { kNoAnswer, kComplete, kFailed, kGivenUp };
 
 struct SharedWord {
   std::atomic<uint32_t> answer{kNoAnswer};  // futex
@@ -186,24 +186,29 @@ void ForgetCompletion() {
   state.word = nullptr;
 }
 
-void TellCompletion(int error) {
+bool TellCompletion(int error) {
   state.word->error.store(error);
-  state.word->answer.store(error == 0 ? kComplete : kFailed);
+  uint32_t nothing = kNoAnswer;
+  if (!state.word->answer.compare_exchange_strong(nothing, error == 0 ? kComplete : kFailed)) return false;
   // Not a private futex: the parent waits in another address space.
   syscall(SYS_futex, &state.word->answer, FUTEX_WAKE, 1, nullptr, nullptr, 0);
+  return true;
 }
 
 int AwaitCompletion(pid_t child) {
   const int64_t deadline = DeadlineAfterMs(kCompletionPatienceMs);
   for (;;) {
-    const uint32_t answer = state.word->answer.load();
+    uint32_t answer = state.word->answer.load();
+    if (answer == kNoAnswer && MonotonicNanos() >= deadline) {
+      state.word->answer.compare_exchange_strong(answer, kGivenUp);
+    }
     if (answer == kComplete) return 0;
     if (answer == kFailed) {
       while (waitpid(child, nullptr, 0) < 0 && errno == EINTR) {
       }
       return state.word->error.load();
     }
-    if (MonotonicNanos() >= deadline) return 0;
+    if (state.word->answer.load() == kGivenUp) return 0;
     // Killed: whoever waits for it will see how.
     siginfo_t info = {};
     if (waitid(P_PID, static_cast<id_t>(child), &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == child) {

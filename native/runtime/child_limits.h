@@ -34,8 +34,8 @@ Status ExpectCompletion();
 // Either side: whether that was called; and the end of it.
 bool ExpectsCompletion();
 void ForgetCompletion();
-// Child: 0 when it is complete, else the errno of what it could not have.
-void TellCompletion(int error);
+// Child: 0 when it is complete, else the errno of what it could not have. Whether the parent still listens.
+bool TellCompletion(int error);
 // Parent: waits for the child's word, or its end, or ten seconds: a child that has been stopped says nothing. 0, or
 // that errno: the child has ended then, and was reaped.
 int AwaitCompletion(pid_t child);

@@ -84,10 +84,7 @@ class Stopwatch {
 
 // A parent that waits to hear of it says so in its own words.
 [[noreturn]] void AbandonChild(const char* what, int error) {
-  if (ExpectsCompletion()) {
-    TellCompletion(error == 0 ? EAGAIN : error);
-    _exit(child::kChildFailure);
-  }
+  if (ExpectsCompletion() && TellCompletion(error == 0 ? EAGAIN : error)) _exit(child::kChildFailure);
   char text[160];
   const int length = std::snprintf(text, sizeof text, "atfork: the forked child could not be completed: %s: %s\n", what,
                                    error == 0 ? "failed" : std::strerror(error));
@@ -164,7 +161,7 @@ void CompleteChild(uv_loop_t* loop, const ParkedCounts& counts) {
     ForgetEverybody();
   }
   KeepInheritedStdio();
-  if (ExpectsCompletion()) TellCompletion(0);
+  if (ExpectsCompletion()) static_cast<void>(TellCompletion(0));
   ForgetCompletion();
 }
 

@@ -1,8 +1,8 @@
 // inherited_fds.cc - see inherited_fds.h.
 // Runs in:  the main thread; GiveUpFds in the child.
 // Calls:    uv_walk(3), uv_ref(3), uv_unref(3), uv_fileno(3); getsockopt(2), timerfd_create(2), dup3(2).
-// Rests on: uv_loop_fork(3) having given the child an epoll set of its own before: an epoll_ctl(2) on the parent's
-// would
+// Rests on: uv_pipe_t's `pipe_fname`, what uv_close(3) removes (src/unix/pipe.c). uv_loop_fork(3) having given the
+// child an epoll set of its own before: an epoll_ctl(2) on the parent's would
 //           be one in the parent. uv_stream_t's `connection_cb`, which listening sets, and uv_pipe_t's `ipc`. libuv
 //           src/unix/stream.c: a write is finished by being put on the stream's write_completed_queue.
 #include "runtime/inherited_fds.h"
@@ -53,6 +53,10 @@ void ForgetQueuedWrites(uv_stream_t* stream) {
   }
 }
 
+// The file of a Unix socket is its server's to remove: uv_close(3) would do so here too, and nobody would find the
+// parent.
+void KeepFile(uv_pipe_t* pipe) { pipe->pipe_fname = nullptr; }
+
 bool IsStream(const uv_handle_t* handle) {
   return handle->type == UV_NAMED_PIPE || handle->type == UV_TCP || handle->type == UV_TTY;
 }
@@ -83,6 +87,7 @@ int GiveUpFds(uv_loop_t* loop, const InheritedFds& kinds) {
       loop,
       [](uv_handle_t* handle, void* argument) {
         auto* const search = static_cast<Search*>(argument);
+        if (handle->type == UV_NAMED_PIPE) KeepFile(reinterpret_cast<uv_pipe_t*>(handle));
         uv_os_fd_t fd;
         if (uv_fileno(handle, &fd) != 0) return;
         if (fd <= STDERR_FILENO) {

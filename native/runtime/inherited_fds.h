@@ -31,7 +31,7 @@ struct InheritedFds {
 
 // Child: closes the descriptors of these, and nothing more: no shutdown(2), and nothing that is queued is written. The
 // numbers stay in use, for what is never ready, until their handles are closed. What is queued for fds 0 to 2, which
-// stay, is not written either. 0, or an errno.
+// stay, is not written either, and the files of Unix sockets stay when these are closed. 0, or an errno.
 int GiveUpFds(uv_loop_t* loop, const InheritedFds& kinds);
 
 }  // namespace atfork::runtime

@@ -4,10 +4,14 @@
 // Rests on: libuv src/threadpool.c, 1.x: a finished request is put into `wq` of its loop, under `wq_mutex`, with `work`
 //           null, and announced by `wq_async`; what is found there is delivered. `active_reqs` counts each from its
 //           beginning until then, together with what streams and UDP sockets have under way: of those the public
-//           structs tell. Node src/env.cc, 20 to 26: Environment::CleanupHandles closes its own handles, the oldest
+//           structs tell. src/fs-poll.c: a poll's request lies in what `poll_ctx` points at, which is allocated in one.
+//           Node src/env.cc, 20 to 26: Environment::CleanupHandles closes its own handles, the oldest
 //           check handle of the loop among them (InitializeLibuv), and then turns the loop until no request is left.
 #include "runtime/pending_work.h"
 
+#include <malloc.h>
+
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -51,6 +55,30 @@ unsigned SocketRequests(const uv_handle_t* handle) {
     default:
       return 0;
   }
+}
+
+// Memory that malloc(3) gave out.
+struct Block {
+  const char* begin;
+  const char* end;
+  bool Contains(const void* address) const { return begin <= address && address < end; }
+};
+
+// Those of uv_fs_poll_t (fs.watchFile), which asks for one stat(2) after the other, each when the last has been
+// delivered. It goes on in the child.
+std::vector<Block> FilePolls(uv_loop_t* loop) {
+  std::vector<Block> polls;
+  uv_walk(
+      loop,
+      [](uv_handle_t* handle, void* polls) {
+        if (handle->type != UV_FS_POLL) return;
+        void* const context = reinterpret_cast<uv_fs_poll_t*>(handle)->poll_ctx;
+        if (context == nullptr) return;
+        const auto* const begin = static_cast<const char*>(context);
+        static_cast<std::vector<Block>*>(polls)->push_back({begin, begin + malloc_usable_size(context)});
+      },
+      &polls);
+  return polls;
 }
 
 void Withhold(uv_loop_t* loop, struct uv__work* work) {
@@ -109,13 +137,21 @@ void WithholdQueuedRequests(uv_loop_t* loop) {
 }
 
 void WithholdFinishedRequests(uv_loop_t* loop) {
+  const std::vector<Block> polls = FilePolls(loop);
   QueueNode* const head = AsQueueNode(&loop->wq);
   uv_mutex_lock(&loop->wq_mutex);
-  while (head->next != head) {
-    QueueNode* const first = head->next;
-    Remove(first);
-    Withhold(loop, WorkOf(first));
+  for (QueueNode* node = head->next; node != head;) {
+    QueueNode* const next = node->next;
+    struct uv__work* const work = WorkOf(node);
+    const bool is_poll_s = std::any_of(polls.begin(), polls.end(), [work](Block poll) { return poll.Contains(work); });
+    if (!is_poll_s) {
+      Remove(node);
+      Withhold(loop, work);
+    }
+    node = next;
   }
+  // uv_loop_fork(3) has dropped what announced it.
+  if (head->next != head) uv_async_send(&loop->wq_async);
   uv_mutex_unlock(&loop->wq_mutex);
   WatchEnvironment(loop);
 }

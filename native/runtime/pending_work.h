@@ -24,7 +24,7 @@ unsigned PendingRequests(uv_loop_t* loop);
 // Child, the pool's mutex held, before any other thread runs: what has not been begun.
 void WithholdQueuedRequests(uv_loop_t* loop);
 
-// Child, when no thread of the parent's pool is left: the rest.
+// Child, when no thread of the parent's pool is left: the rest, but for what uv_fs_poll_t has asked for itself.
 void WithholdFinishedRequests(uv_loop_t* loop);
 
 }  // namespace atfork::runtime

@@ -19,7 +19,7 @@ import { outputOf, run } from '../lib/run.mjs';
 import { table } from '../lib/table.mjs';
 import { killSubjects, startSubject } from './lib/subjects.mjs';
 
-const figures = ['fork-cost', 'first-js', 'quiesce', 'foreign-fork', 'spawn-after-fork'];
+const figures = ['fork-cost', 'first-js', 'quiesce', 'foreign-fork', 'spawn-after-fork', 'around-a-fork', 'random'];
 const longFigures = ['churn'];
 
 function readArguments() {

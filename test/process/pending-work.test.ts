@@ -12,6 +12,7 @@ describe("what libuv's pool has been asked for is the parent's", () => {
   it('in each of three generations', () => passes('generations'));
   it('when it waits in a system call, and what is queued behind it', () => passes('inSystemCalls'));
   it('when it waits to open a file', () => passes('inOpen'));
+  it('but for fs.watchFile, which goes on', () => passes('watchFile'));
   it('and keeps no child alive', () => passes('keepsNobodyAlive'));
 });
 

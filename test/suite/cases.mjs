@@ -11,11 +11,15 @@ const boundPerFork = 1000;
 
 const exposeGc = { execArgv: ['--expose-gc'] };
 
-/** The argument to add is how many forks. Small heaps are collected often, and are quickly copied. */
-export const churn = {
-  file: 'suite/churn.cjs',
-  args: ['forks'],
-  execArgv: ['--expose-gc', '--max-semi-space-size=2'],
+// Small heaps are collected often, and are quickly copied.
+const churn = { file: 'suite/churn.cjs', execArgv: ['--expose-gc', '--max-semi-space-size=2'] };
+
+/** By name, what is done in great numbers: the argument to add is how many forks. */
+export const manyForks = {
+  churn: { ...churn, args: ['forks'] },
+  'churn alone': { ...churn, args: ['alone'] },
+  'churn addon': { ...churn, args: ['addon'] },
+  load: { file: 'suite/load.cjs', execArgv: [], args: ['forks'] },
 };
 
 /**
@@ -58,9 +62,24 @@ export function casesOf(forks) {
       'inSystemCalls',
       'inOpen',
     ]),
-    ...runs('pending', 'fixtures/pending-work.cjs', ['keepsNobodyAlive', 'refused', 'waits']),
+    ...runs('pending', 'fixtures/pending-work.cjs', ['watchFile', 'keepsNobodyAlive', 'refused', 'waits']),
     ...runs('handles', 'fixtures/inherited-handles.cjs', [
-      ...['tcp', 'tls', 'unix', 'programs', 'keptAlive', 'requests', 'answers', 'http2', 'queries', 'channels'],
+      ...[
+        'tcp',
+        'tls',
+        'unix',
+        'programs',
+        'keptAlive',
+        'requests',
+        'requestsOfThisTurn',
+        'streamsUnderWay',
+        'serverFile',
+        'keptAliveUpload',
+        'answers',
+        'http2',
+        'queries',
+        'channels',
+      ],
       ...['datagrams', 'watchers', 'server', 'kept', 'timersAndListeners'],
     ]),
     ...runs('signals', 'fixtures/fork-signals.cjs', ['childOnly', 'inherited', 'caughtBefore']),
@@ -87,10 +106,10 @@ export function casesOf(forks) {
     ...own('workers', ['idle', 'timer', 'busy', 'garbage', 'atomics', 'nested']),
     ...own('workers', ['crypto', 'cryptoSync', 'files', 'messages', 'wasm']),
     ...own('workers', ['all', 'leftAloneNaturally', 'leftAloneByExit']),
-    ...['forks', 'alone', 'addon'].map((mode) => ({
-      name: mode === 'forks' ? 'churn' : `churn ${mode}`,
-      ...churn,
-      args: [mode, String(forks)],
+    ...Object.entries(manyForks).map(([name, { args, ...how }]) => ({
+      name,
+      ...how,
+      args: [...args, String(forks)],
       timeout: bound + forks * boundPerFork,
     })),
   ];
