@@ -38,6 +38,7 @@
         "native/posix/process_lock.cc",
         "native/posix/process_state.cc",
         "native/posix/range_set.cc",
+        "native/posix/stillness.cc",
         "native/posix/thread_census.cc",
         "native/posix/thread_layout.cc",
         "native/posix/wait.cc"
@@ -58,6 +59,7 @@
         "native/runtime/child_limits.cc",
         "native/runtime/credentials.cc",
         "native/runtime/event_loop.cc",
+        "native/runtime/exit_joins.cc",
         "native/runtime/fork.cc",
         "native/runtime/fork_verdict.cc",
         "native/runtime/gate.cc",
@@ -119,6 +121,7 @@
             "test/native/libc_symbols_test.cc",
             "test/native/process_lock_fork_test.cc",
             "test/native/process_lock_test.cc",
+            "test/native/stillness_test.cc",
             "test/native/thread_census_test.cc",
             "test/native/wait_test.cc"
           ],

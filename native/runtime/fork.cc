@@ -20,6 +20,7 @@
 #include "runtime/child_limits.h"
 #include "runtime/credentials.h"
 #include "runtime/event_loop.h"
+#include "runtime/exit_joins.h"
 #include "runtime/fork_verdict.h"
 #include "runtime/gate.h"
 #include "runtime/heap_mappings.h"
@@ -161,6 +162,7 @@ void CompleteChild(uv_loop_t* loop, const ParkedCounts& counts) {
     ForgetEverybody();
   }
   KeepInheritedStdio();
+  GiveUpHopelessJoins();
   if (ExpectsCompletion()) static_cast<void>(TellCompletion(0));
   ForgetCompletion();
 }
@@ -283,6 +285,7 @@ Status LoadFork() {
   if (loaded) loaded = WatchWaits();
   if (loaded) loaded = WatchQueryIds();
   if (loaded) loaded = WatchAborts();
+  if (loaded) loaded = WatchJoins();
   if (loaded && !child::CanConfine()) {
     loaded = Error::Refused("ERR_ATFORK_UNSUPPORTED", "load", "seccomp(2) filters are not there");
   }
