@@ -79,8 +79,11 @@ async function forks(argument, progress) {
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
+  let connected = 0;
+  server.on('connection', () => ++connected);
   const stop = await startLoad(server.address().port, clients);
-  while (answered < clients) await new Promise(setImmediate);
+  // A connection that is made later could come to a child, which listens too.
+  while (connected < clients) await new Promise(setImmediate);
 
   const body = async () => {
     await new Promise(setImmediate); // what is closed is gone
