@@ -140,6 +140,12 @@
           "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED"]
         },
         {
+          "target_name": "runtime_thread",
+          "sources": ["test/native/runtime_thread.cc"],
+          "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
+          "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED"]
+        },
+        {
           "target_name": "shared_mapping",
           "sources": ["test/native/shared_mapping.cc"],
           "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],

@@ -34,7 +34,13 @@ const addonAndTests = {
   what: 'addon and native tests',
   made: [
     ...addon.made,
-    ...['native_tests', 'contended_handler.node', 'foreign_threads.node', 'shared_mapping.node'].map(built),
+    ...[
+      'native_tests',
+      'contended_handler.node',
+      'foreign_threads.node',
+      'runtime_thread.node',
+      'shared_mapping.node',
+    ].map(built),
   ],
   sources: [...nativeSources, at('test', 'native')],
   make: () => buildNative(['--native_tests=1'], { CI: 'true' }),

@@ -35,6 +35,10 @@ describe('ends', () => {
     expect(await fixturePasses('fork-ends.cjs', { args: [how] })).toBe(ends(child));
   });
 
+  it('without the threads that can never end', async () => {
+    expect(await fixturePasses('fork-joins.cjs')).toBe(done);
+  });
+
   it.each([
     ['uncaughtError', /RangeError: nobody catches this\n +at .*thrower.*fork-ends\.cjs/],
     ['uncaughtAtOnce', /RangeError: nobody catches this\n +at .*thrower.*fork-ends\.cjs/],
