@@ -6,15 +6,17 @@ import { describe, expect, it } from 'vitest';
 
 import { fixturePasses } from '../helpers/run-fixture';
 
-async function passes(name: string): Promise<void> {
+async function passes(name: string, fixture = 'at-fork-hooks.cjs'): Promise<void> {
   const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'atfork-hooks-'));
   try {
     const options = { args: [name, folder], execArgv: ['--expose-gc'] };
-    expect(await fixturePasses('at-fork-hooks.cjs', options)).toBe('done\n');
+    expect(await fixturePasses(fixture, options)).toBe('done\n');
   } finally {
     fs.rmSync(folder, { recursive: true });
   }
 }
+
+const passesWithErrors = (name: string): Promise<void> => passes(name, 'at-fork-errors.cjs');
 
 describe('hooks run', () => {
   it('before in reverse, after in order, of those who are registered', () => passes('order'));
@@ -28,20 +30,20 @@ describe('hooks run', () => {
 });
 
 describe('when a `before` fails', () => {
-  it('by throwing, the fork is refused, and what ran is undone', () => passes('beforeThrows'));
-  it('by returning a thenable: the same', () => passes('beforeReturnsThenable'));
-  it("and beforeErrors is 'continue', the parent is told", () => passes('beforeContinues'));
+  it('by throwing, the fork is refused, and what ran is undone', () => passesWithErrors('beforeThrows'));
+  it('by returning a thenable: the same', () => passesWithErrors('beforeReturnsThenable'));
+  it("and beforeErrors is 'continue', the parent is told", () => passesWithErrors('beforeContinues'));
 });
 
 describe('when a hook throws after the fork', () => {
-  it('fork() returns all the same, and handlers are told on the right side', () => passes('afterThrows'));
-  it('without a handler it is thrown on the next tick of the right process', () => passes('nobodyHears'));
-  it('without a listener, too, that process ends', () => passes('uncaughtInChild'));
+  it('fork() returns all the same, and handlers are told on the right side', () => passesWithErrors('afterThrows'));
+  it('without a handler it is thrown on the next tick of the right process', () => passesWithErrors('nobodyHears'));
+  it('without a listener, too, that process ends', () => passesWithErrors('uncaughtInChild'));
 });
 
 describe('when fork() is refused', () => {
-  it('afterwards, what `before` did is undone', () => passes('refusedLater'));
-  it('at once, no hook runs', () => passes('refusedAtOnce'));
+  it('afterwards, what `before` did is undone', () => passesWithErrors('refusedLater'));
+  it('at once, no hook runs', () => passesWithErrors('refusedAtOnce'));
 });
 
 it('misuse is a TypeError', () => passes('misuse'));

@@ -64,23 +64,12 @@ export function casesOf(forks) {
     ]),
     ...runs('pending', 'fixtures/pending-work.cjs', ['watchFile', 'keepsNobodyAlive', 'refused', 'waits']),
     ...runs('handles', 'fixtures/inherited-handles.cjs', [
-      ...[
-        'tcp',
-        'tls',
-        'unix',
-        'programs',
-        'keptAlive',
-        'requests',
-        'requestsOfThisTurn',
-        'streamsUnderWay',
-        'serverFile',
-        'keptAliveUpload',
-        'answers',
-        'http2',
-        'queries',
-        'channels',
-      ],
+      ...['tcp', 'tls', 'unix', 'programs', 'serverFile', 'queries', 'channels'],
       ...['datagrams', 'watchers', 'server', 'kept', 'timersAndListeners'],
+    ]),
+    ...runs('handles', 'fixtures/inherited-http.cjs', [
+      ...['keptAlive', 'requests', 'requestsOfThisTurn', 'streamsUnderWay'],
+      ...['keptAliveUpload', 'answers', 'http2', 'webSockets'],
     ]),
     ...runs('signals', 'fixtures/fork-signals.cjs', ['childOnly', 'inherited', 'caughtBefore']),
     ...activities.activityNames.map((name) => ({
