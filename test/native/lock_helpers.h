@@ -6,11 +6,13 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <climits>
 #include <cstdint>
 #include <cstdio>
 #include <string>
 #include <thread>
 
+#include "posix/futex.h"
 #include "posix/process_lock.h"
 #include "test.h"
 
@@ -39,6 +41,23 @@ inline void AwaitAsleep(pid_t tid) {
     std::fclose(file);
   }
 }
+
+// A number that goes up, and threads that wait for it asleep: who yields instead may wait for long on a busy machine.
+// Async-signal-safe.
+class Stage {
+ public:
+  uint32_t value() const { return value_; }
+  void Reach(uint32_t value) {
+    value_ = value;
+    FutexWake(&value_, INT_MAX);
+  }
+  void Await(uint32_t value) {
+    for (uint32_t seen = value_; seen < value; seen = value_) static_cast<void>(FutexWait(&value_, seen, kNoDeadline));
+  }
+
+ private:
+  std::atomic<uint32_t> value_{0};
+};
 
 // Forks; the child runs `body` and then ends with 0.
 template <typename Body>

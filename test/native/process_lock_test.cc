@@ -4,7 +4,6 @@
 #include "posix/process_lock.h"
 
 #include <pthread.h>
-#include <sched.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -30,6 +29,7 @@ using atfork::ThreadIdentity;
 using atfork::test::AwaitAsleep;
 using atfork::test::AwaitWaiter;
 using atfork::test::OwnerOf;
+using atfork::test::Stage;
 using atfork::test::WordOf;
 
 constexpr ThreadIdentity kAlice = {1, 0, 100, 101, 0};
@@ -243,49 +243,52 @@ TEST(wake_up_of_a_cancelled_waiter_is_not_lost) {
   waiter.join();
 }
 
-std::atomic<bool> parked{false};
-std::atomic<bool> resumed{false};
+// Counted in rounds.
+Stage parked;
+Stage resumed;
+Stage went_on;
 
 void Park(int) {
-  parked = true;
-  while (!resumed) sched_yield();
-  parked = false;
+  const uint32_t round = parked.value() + 1;
+  parked.Reach(round);
+  resumed.Await(round);
+  went_on.Reach(round);
 }
 
 // A thread is stopped by a signal wherever it stands, its process becomes the child, and it goes on. Also right in
 // front of the compare-and-swap: in some of the rounds.
 TEST(thread_that_was_stopped_just_before_it_had_the_lock_gives_it_back) {
-  constexpr int kRounds = 2000;
+  constexpr uint32_t kRounds = 2000;
   struct sigaction action = {};
   action.sa_handler = Park;
   CHECK_EQ(sigaction(SIGUSR1, &action, nullptr), 0);
   std::vector<ProcessLock> locks(kRounds);
   ThreadIdentity forker = kAlice;
-  std::atomic<int> round{-1};
-  std::atomic<int> grabbing{-1};
+  Stage begun;
+  Stage grabbing;
   std::thread ghost([&] {
-    for (int i = 0; i < kRounds; ++i) {
-      while (round < i) std::this_thread::yield();
+    for (uint32_t round = 1; round <= kRounds; ++round) {
+      begun.Await(round);
+      grabbing.Reach(round);
       AcquireStatus status;
       do {
-        grabbing.store(i, std::memory_order_relaxed);
-        status = locks[i].TryAcquire(kBob);
+        status = locks[round - 1].TryAcquire(kBob);
         CHECK(!IsAcquired(status));
       } while (status != AcquireStatus::kCancelled);
     }
   });
-  for (int i = 0; i < kRounds; ++i) {
+  for (uint32_t round = 1; round <= kRounds; ++round) {
+    ProcessLock& lock = locks[round - 1];
     forker.generation = 0;
-    CHECK(IsAcquired(locks[i].AcquireForFork(forker, kNoDeadline)));
-    resumed = false;
-    round = i;
-    while (grabbing < i) std::this_thread::yield();
+    CHECK(IsAcquired(lock.AcquireForFork(forker, kNoDeadline)));
+    begun.Reach(round);
+    grabbing.Await(round);
     pthread_kill(ghost.native_handle(), SIGUSR1);
-    while (!parked) std::this_thread::yield();
+    parked.Await(round);
     forker.generation = 1;
-    locks[i].AfterForkChild(forker);
-    resumed = true;
-    while (parked) std::this_thread::yield();
+    lock.AfterForkChild(forker);
+    resumed.Reach(round);
+    went_on.Await(round);
   }
   ghost.join();
   for (const ProcessLock& lock : locks) CHECK_EQ(WordOf(lock), 0u);
