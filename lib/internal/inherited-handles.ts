@@ -6,15 +6,14 @@
 import type { ChildProcess } from 'node:child_process';
 import type * as dgramModule from 'node:dgram';
 import * as fs from 'node:fs';
-import type * as httpModule from 'node:http';
 import type * as netModule from 'node:net';
 import type { Writable } from 'node:stream';
 
 import { errnoName } from '../errors';
+import { type HttpSocket, destroyConnections } from './inherited-connections';
 import { hasLoaded } from './loaded-modules';
 import type { NativeHandles } from './native-handles';
-import { type Emitter, hidden, mute, silence, silenceForNow } from './silence';
-import { dispatcherClients, renewDispatchers, silenceWebSockets } from './undici';
+import { type Emitter, hidden, silence, silenceForNow } from './silence';
 import { forgetUnwritten } from './unwritten';
 
 /** Kinds of handles; which of them a child keeps. */
@@ -108,108 +107,6 @@ function isFile(fd: number): boolean {
     return fs.fstatSync(fd).isFile();
   } catch {
     return false; // closed
-  }
-}
-
-type HttpMessage = Emitter & { res?: HttpMessage; req?: HttpMessage; agent?: httpModule.Agent };
-type HttpSocket = netModule.Socket & { _httpMessage?: HttpMessage | null; parser?: { incoming?: HttpMessage } | null };
-
-/** Events that tell of a failure: none is the child's to hear of. */
-const failures = ['error', 'abort', 'aborted', 'timeout'];
-
-/** Sockets and pipes, of TLS too, but for stdio and terminals. */
-function destroyConnections(sockets: HttpSocket[], Socket: typeof netModule.Socket | null): void {
-  if (sockets.length === 0) return;
-  const abandoned = dispatcherClients();
-  if (abandoned.size > 0) renewDispatchers();
-  silenceWebSockets();
-  // Only who has somebody else on it fails more than itself.
-  const isShared = abandoned.size > 0 || hasLoaded('http2');
-  if (hasLoaded('_http_client')) dropRequests(sockets);
-  for (const socket of sockets) {
-    if (isShared) dropUsers(socket, abandoned);
-    // TLS says more when it is closed early; other classes are a program's. One of node:net is silent itself.
-    if (socket.constructor !== Socket) silence(socket, failures);
-    leavePending(socket);
-    socket.destroy();
-  }
-}
-
-/**
- * What waits for the end of a stream by node:stream (`finished`, `pipeline`, `for await`) takes 'close' before it for an error:
- * a rejection, of which nobody in the child would know. It waits for ever.
- */
-function leavePending(socket: netModule.Socket): void {
-  for (const listener of socket.listeners('close')) {
-    if (listener.name !== 'onclose' || !/ERR_STREAM_PREMATURE_CLOSE|getEosOnCloseError/.test(String(listener)))
-      continue;
-    socket.removeListener('close', listener as () => void);
-  }
-}
-
-/** HTTP/2 sessions and undici's clients on this connection. */
-function dropUsers(socket: HttpSocket, abandoned: Set<unknown>): void {
-  const session = hidden(socket, 'kBoundSession') ?? hidden(socket, 'session');
-  if (session !== undefined) silence(session as Emitter, failures);
-  // What had been asked there belongs to the parent: it must not fail here, as it would with its connection.
-  if (abandoned.has(hidden(socket, 'client'))) socket.removeAllListeners();
-}
-
-/** Requests and responses of node:http that are under way, and those that wait for a connection of their agent. */
-function dropRequests(sockets: HttpSocket[]): void {
-  // eslint-disable-next-line @typescript-eslint/no-require-imports -- it is loaded
-  const { Agent, globalAgent } = require('node:http') as typeof httpModule;
-  const agents = new Set([globalAgent]);
-  // eslint-disable-next-line @typescript-eslint/no-require-imports -- it is loaded
-  if (hasLoaded('https')) agents.add((require('node:https') as { globalAgent: httpModule.Agent }).globalAgent);
-  addAgentsOf(sockets, agents);
-  agents.forEach((agent) => {
-    dropQueuedRequests(agent);
-  });
-  sockets.flatMap(messagesOf).forEach(mute);
-
-  // One that was made in the very turn of the fork gets its connection on the next tick, before that says that it is closed.
-  const own = new WeakSet<httpModule.ClientRequest>();
-  const { prototype } = Agent as unknown as { prototype: AgentMethods };
-  // eslint-disable-next-line @typescript-eslint/unbound-method -- called with the receiver below
-  const { addRequest } = prototype;
-  const noteRequest: AgentMethods['addRequest'] = function (this: httpModule.Agent, request, ...rest) {
-    own.add(request);
-    addRequest.call(this, request, ...rest);
-  };
-  prototype.addRequest = noteRequest;
-  process.nextTick(() => {
-    if (prototype.addRequest === noteRequest) prototype.addRequest = addRequest;
-    const seen = new Set(agents);
-    addAgentsOf(sockets, agents);
-    for (const agent of agents) if (!seen.has(agent)) dropQueuedRequests(agent, own);
-    sockets.flatMap(messagesOf).forEach(mute);
-  });
-}
-
-interface AgentMethods {
-  addRequest(this: httpModule.Agent, request: httpModule.ClientRequest, ...rest: unknown[]): void;
-}
-
-/** The request and the response that are under way on a connection, of a client or a server. */
-function messagesOf({ _httpMessage: message, parser }: HttpSocket): HttpMessage[] {
-  return [message, message?.res, message?.req, parser?.incoming].filter((each) => each !== undefined && each !== null);
-}
-
-function addAgentsOf(sockets: HttpSocket[], agents: Set<httpModule.Agent>): void {
-  for (const { _httpMessage } of sockets) if (_httpMessage?.agent) agents.add(_httpMessage.agent);
-}
-
-/** They would be sent from here as well, as soon as a connection is closed. `kept` are the child's own. */
-function dropQueuedRequests({ requests }: httpModule.Agent, kept = new WeakSet<httpModule.ClientRequest>()): void {
-  for (const [name, queued] of Object.entries(requests as Record<string, httpModule.ClientRequest[]>)) {
-    const own = queued.filter((request) => kept.has(request));
-    if (own.length === 0) Reflect.deleteProperty(requests, name);
-    else Reflect.set(requests, name, own);
-    for (const request of queued.filter((each) => !kept.has(each))) {
-      mute(request);
-      request.destroy();
-    }
   }
 }
 

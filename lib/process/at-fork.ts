@@ -134,8 +134,16 @@ function callBefore(hook: Hook): { error: unknown; refusal: Error } | null {
     return { error, refusal: error };
   } catch (error) {
     const code = 'ERR_ATFORK_HOOK_FAILED';
-    const message = error instanceof Error ? error.message : String(error);
-    return { error, refusal: new ForkError(`${code}: ${codes[code]}: ${message}`, { code, cause: error }) };
+    return { error, refusal: new ForkError(`${code}: ${codes[code]}: ${messageOf(error)}`, { code, cause: error }) };
+  }
+}
+
+/** Whatever was thrown: a proxy, or an object without a prototype, may throw again when it is looked at. */
+function messageOf(error: unknown): string {
+  try {
+    return String(error instanceof Error ? error.message : error);
+  } catch {
+    return 'something that cannot be printed';
   }
 }
 

@@ -3,6 +3,7 @@ import { type NativeBinding, nativeBinding } from '../binding';
 import { giveUpHandles } from '../internal/inherited-handles';
 import { instancesOf } from '../internal/heap-instances';
 import { renewRandomness } from '../internal/randomness';
+import { renameReports } from '../internal/reports';
 import { endWorkers } from '../internal/workers';
 import { type Inherited, inheritedBy } from './inherit';
 import { dropPendingWarning } from './multi-threaded';
@@ -11,6 +12,7 @@ import { dropPendingWarning } from './multi-threaded';
 export function beginChild(inherited: Inherited): void {
   dropPendingWarning();
   enterChild(nativeBinding(), inherited);
+  renameReports();
 }
 
 let rehearsedIn = 0;
@@ -46,13 +48,13 @@ function enterChild(native: NativeBinding, inherited: Inherited): void {
   }
   try {
     giveUpHandles(native, inherited);
-    if (!inherited.timers) clearTimers();
   } catch (error) {
     // Of a program's own sockets. fork() must not throw in the child: a catch block would run in both processes.
     process.nextTick(() => {
       throw error;
     });
   }
+  if (!inherited.timers) clearTimers();
   if (!inherited.exitListeners) process.removeAllListeners('exit');
 }
 

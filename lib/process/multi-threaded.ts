@@ -130,8 +130,9 @@ export function warnOfLostThreads(native: NativeFork, caller: () => unknown): vo
   }
 }
 
-/** Child: a warning that was on its way at the fork is the parent's to give. */
+/** Child: a warning that was on its way at the fork is the parent's to give. What this process warns of, it has not yet. */
 export function dropPendingWarning(): void {
+  warned.clear();
   if (!pending) return;
   silenceForNow(process, (event, warning) => {
     return event === 'warning' && (warning as { code?: string } | undefined)?.code === code;
@@ -151,6 +152,10 @@ function callSite(): string {
   try {
     Error.stackTraceLimit = framesLooked;
     Error.prepareStackTrace = (_, sites) => sites;
+  } catch {
+    return ''; // Error is frozen, as under --frozen-intrinsics: all calls are one place
+  }
+  try {
     const { stack } = new Error() as unknown as { stack: NodeJS.CallSite[] };
     const site = stack.find((each) => !isOurs(each.getFileName()) && !isNodes(each));
     if (site === undefined) return '';

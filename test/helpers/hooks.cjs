@@ -6,6 +6,7 @@ const { exited, end, start } = require('./forked.cjs');
 
 /** What was called, in this process: a child has its own copy. */
 let calls = [];
+const registered = [];
 
 const note = (call) => void calls.push(call);
 
@@ -18,7 +19,14 @@ function register(name, over = {}) {
     afterInChild: noting('child'),
     ...over,
   };
-  return registerAtFork(Object.fromEntries(Object.entries(hooks).filter(([, hook]) => hook !== undefined)));
+  const given = Object.fromEntries(Object.entries(hooks).filter(([, hook]) => hook !== undefined));
+  const registration = registerAtFork(given);
+  registered.push(registration);
+  return registration;
+}
+
+function unregisterAll() {
+  for (const registration of registered.splice(0)) registration.unregister();
 }
 
 function fails(error) {
@@ -54,4 +62,4 @@ function forgetCalls() {
   calls = [];
 }
 
-module.exports = { called, fails, forgetCalls, forks, isRefused, note, register };
+module.exports = { called, fails, forgetCalls, forks, isRefused, note, register, unregisterAll };

@@ -31,6 +31,7 @@ describe('hooks run', () => {
 
 describe('when a `before` fails', () => {
   it('by throwing, the fork is refused, and what ran is undone', () => passesWithErrors('beforeThrows'));
+  it('whatever it throws: the same', () => passesWithErrors('beforeThrowsAnything'));
   it('by returning a thenable: the same', () => passesWithErrors('beforeReturnsThenable'));
   it("and beforeErrors is 'continue', the parent is told", () => passesWithErrors('beforeContinues'));
 });

@@ -10,6 +10,10 @@ async function passesHttp(name: string): Promise<void> {
   expect(await fixturePasses('inherited-http.cjs', { args: [name] })).toBe('done\n');
 }
 
+async function passesTls(name: string): Promise<void> {
+  expect(await fixturePasses('inherited-tls.cjs', { args: [name] })).toBe('done\n');
+}
+
 describe('a child closes what it has inherited, and nobody else notices', () => {
   it.each(['tcp', 'tls', 'unix', 'programs'])('with 10 MB queued: %s', passes);
   it.each(['keptAliveUpload', 'webSockets'])('with 10 MB queued: %s', passesHttp);
@@ -18,6 +22,8 @@ describe('a child closes what it has inherited, and nobody else notices', () => 
   it('with requests of this very turn', () => passesHttp('requestsOfThisTurn'));
   it('with streams that are being read', () => passesHttp('streamsUnderWay'));
   it('with requests that are being answered', () => passesHttp('answers'));
+  it.each(['ofServer', 'overSocket', 'insideTls'])('with 10 MB queued on TLS over another socket: %s', passesTls);
+  it.each(['idle', 'beingRead', 'handshake', 'https', 'http2'])('TLS: %s', passesTls);
   it('http2', () => passesHttp('http2'));
   it.each(['queries', 'channels', 'datagrams', 'watchers'])('%s', passes);
 });
@@ -36,4 +42,5 @@ it.each(['socket', 'pipe', 'file'])('what stdout holds back is written once: %s'
 it('but for listening sockets', () => passes('server'));
 it('whose files stay where they are', () => passes('serverFile'));
 it('and what it is told to keep', () => passes('kept'));
+it('of each kind', () => passes('keptKinds'));
 it('and, when it is told so, timers and listeners too', () => passes('timersAndListeners'));

@@ -65,11 +65,14 @@ export function casesOf(forks) {
     ...runs('pending', 'fixtures/pending-work.cjs', ['watchFile', 'keepsNobodyAlive', 'refused', 'waits']),
     ...runs('handles', 'fixtures/inherited-handles.cjs', [
       ...['tcp', 'tls', 'unix', 'programs', 'serverFile', 'queries', 'channels'],
-      ...['datagrams', 'watchers', 'server', 'kept', 'timersAndListeners'],
+      ...['datagrams', 'watchers', 'server', 'kept', 'keptKinds', 'timersAndListeners'],
     ]),
     ...runs('handles', 'fixtures/inherited-http.cjs', [
       ...['keptAlive', 'requests', 'requestsOfThisTurn', 'streamsUnderWay'],
       ...['keptAliveUpload', 'answers', 'http2', 'webSockets'],
+    ]),
+    ...runs('TLS', 'fixtures/inherited-tls.cjs', [
+      ...['ofServer', 'overSocket', 'insideTls', 'idle', 'beingRead', 'handshake', 'https', 'http2'],
     ]),
     ...runs('signals', 'fixtures/fork-signals.cjs', ['childOnly', 'inherited', 'caughtBefore']),
     ...activities.activityNames.map((name) => ({
