@@ -10,6 +10,7 @@ import type * as netModule from 'node:net';
 import type { Writable } from 'node:stream';
 
 import { errnoName } from '../errors';
+import { leaveCluster } from './inherited-cluster';
 import { type HttpSocket, destroyConnections } from './inherited-connections';
 import { hasLoaded } from './loaded-modules';
 import type { NativeHandles } from './native-handles';
@@ -40,7 +41,10 @@ export function giveUpHandles(native: NativeHandles, kept: KeptHandles): void {
     else if (handleName(owner) !== 'TTY') sockets.push(owner);
   }
   if (!kept.connections) destroyConnections(sockets, Socket);
-  if (!kept.ipc) disconnect(others);
+  if (!kept.ipc) {
+    leaveCluster();
+    disconnect(others);
+  }
   for (const owner of others) {
     // One that is kept hears of nothing, and must not be waited for.
     if (isChildProcess(owner) && kept.children) owner.unref();

@@ -22,6 +22,7 @@
 #include <cstdio>
 
 #include "posix/futex.h"
+#include "posix/thread_census.h"
 #include "runtime/import_table.h"
 #include "runtime/park_position.h"
 #include "runtime/park_signal.h"
@@ -78,6 +79,12 @@ Reading ReadSystemCall(pid_t tid, SystemCall* call) {
   return Reading::kInCall;
 }
 
+// Whether a signal would wake it (proc(5): S). Who waits for a disk (D) goes on by itself.
+bool Sleeps(pid_t tid) {
+  ThreadRecord record;
+  return ReadThread(TaskFolder(), tid, nullptr, &record) && record.state == 'S';
+}
+
 enum class Rest { kIdle, kInCall, kBusy, kGone };
 
 // `what` receives what a busy one does.
@@ -103,7 +110,7 @@ Rest RestOf(pid_t tid, const char** what) {
     return idle ? Rest::kIdle : Rest::kBusy;
   }
   *what = "is in a system call";
-  return WaitsForOthers(call) || MayWaitToOpen(call) ? Rest::kInCall : Rest::kBusy;
+  return (WaitsForOthers(call) || MayWaitToOpen(call)) && Sleeps(tid) ? Rest::kInCall : Rest::kBusy;
 }
 
 }  // namespace

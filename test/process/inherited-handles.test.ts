@@ -39,6 +39,10 @@ it.each(['socket', 'pipe', 'file'])('what stdout holds back is written once: %s'
   expect(await fixturePasses('unwritten-output.cjs', { args: [name] })).toBe('done\n');
 });
 
+it.each(['SCHED_RR', 'SCHED_NONE'])('what listens for the workers of node:cluster: %s', async (policy) => {
+  expect(await fixturePasses('inherited-cluster.cjs', { args: [policy] })).toBe('done\n');
+});
+
 it('but for listening sockets', () => passes('server'));
 it('whose files stay where they are', () => passes('serverFile'));
 it('and what it is told to keep', () => passes('kept'));

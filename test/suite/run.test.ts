@@ -6,9 +6,9 @@ import { fixturePasses, runFixture } from '../helpers/run-fixture';
 const suite = '../suite/run.mjs';
 
 it('passes', async () => {
-  const cases = ['exits', 'server', 'generations tree', 'generations forkAtOnce', 'workers all', 'churn'];
+  const cases = ['exits', 'server', 'generations tree', 'generations forkAtOnce', 'workers all', 'churn', 'load'];
   const output = await fixturePasses(suite, { args: ['--forks', '60', ...cases], timeout: 110_000 });
-  expect(output).toMatch(/\n16 passed, 0 failed\n$/);
+  expect(output).toMatch(/\n17 passed, 0 failed\n$/);
 });
 
 it.skipIf(process.getuid?.() !== 0)('gives up the ids of threads that have not run yet (as root only)', async () => {
