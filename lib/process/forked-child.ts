@@ -3,7 +3,7 @@ import { type NativeBinding, nativeBinding } from '../binding';
 import { giveUpHandles } from '../internal/inherited-handles';
 import { instancesOf } from '../internal/heap-instances';
 import { renewRandomness } from '../internal/randomness';
-import { renameReports } from '../internal/reports';
+import { areReportsNamed, renameReports } from '../internal/reports';
 import { endWorkers } from '../internal/workers';
 import { type Inherited, inheritedBy } from './inherit';
 import { dropPendingWarning } from './multi-threaded';
@@ -21,6 +21,8 @@ let rehearsedIn = 0;
 export function rehearseChild(): void {
   if (rehearsedIn === process.pid) return;
   rehearsedIn = process.pid;
+  areReportsNamed();
+  dropPendingWarning(); // before its first fork a process has none
   // The channel to this process's parent is the one thing here that is reached through `process`.
   enterChild(nothingInherited(), inheritedBy({ ipc: true }));
 }
