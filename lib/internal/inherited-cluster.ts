@@ -18,7 +18,7 @@ export function leaveCluster(): void {
     quietly([cluster, worker], () => {
       // What Node does when a worker's channel ends (lib/internal/cluster/primary.js): its listener is not to be had otherwise.
       for (const listener of worker.process.listeners('disconnect')) {
-        if (/removeHandlesForWorker\(worker\)/.test(String(listener))) (listener as () => void)();
+        if (String(listener).includes('removeHandlesForWorker(worker)')) (listener as () => void)();
       }
     });
     Reflect.deleteProperty(workers, id);
