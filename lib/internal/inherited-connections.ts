@@ -10,6 +10,7 @@ import type * as tlsModule from 'node:tls';
 
 import { hasLoaded } from './loaded-modules';
 import { type Emitter, hidden, mute, silence } from './silence';
+import { throwLater } from './throw-later';
 import { dispatcherClients, renewDispatchers, silenceWebSockets } from './undici';
 
 type HttpMessage = Emitter & { res?: HttpMessage; req?: HttpMessage; agent?: httpModule.Agent };
@@ -45,9 +46,7 @@ function destroy(socket: netModule.Socket): void {
   try {
     socket.destroy();
   } catch (error) {
-    process.nextTick(() => {
-      throw error;
-    });
+    throwLater(error);
   }
 }
 
@@ -100,14 +99,14 @@ function leavePending(stream: Duplex): void {
 /** HTTP/2 sessions and undici's clients on this connection. */
 function dropUsers(socket: HttpSocket, abandoned: Set<unknown>): void {
   const session = sessionOf(socket);
-  if (session !== undefined) dropSession(session);
+  if (session) dropSession(session);
   // What had been asked there belongs to the parent: it must not fail here, as it would with its connection.
   if (abandoned.has(hidden(socket, 'client'))) socket.removeAllListeners();
 }
 
 /** Its key is a symbol that Node 20 to 26 forget to export to where it is used: the session is under `undefined`. */
-function sessionOf(socket: HttpSocket): Emitter | undefined {
-  return (hidden(socket, 'kBoundSession') ?? Reflect.get(socket, 'undefined')) as Emitter | undefined;
+function sessionOf(socket: HttpSocket): Emitter | null | undefined {
+  return (hidden(socket, 'kBoundSession') ?? Reflect.get(socket, 'undefined')) as Emitter | null | undefined;
 }
 
 /** A session of HTTP/2 with its streams, and the requests and responses that a server sees in them (lib/internal/http2). */

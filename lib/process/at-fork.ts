@@ -8,6 +8,7 @@ import { isMainThread } from 'node:worker_threads';
 
 import { ForkError, codes } from '../errors';
 import { loadRefusal, refusal } from './fork-support';
+import { throwLater } from '../internal/throw-later';
 import { invalidReturn, invalidValue, isThenable, validateFunction, validateObject } from '../internal/validate';
 
 /** The process that a hook's error belongs to. */
@@ -157,9 +158,5 @@ function reportError(handler: HookErrorHandler | undefined, error: unknown, side
   } catch (another) {
     unheard = another;
   }
-  const { pid } = process;
-  process.nextTick(() => {
-    // A child that is forked before the next tick has this in its queue too.
-    if (process.pid === pid) throw unheard;
-  });
+  throwLater(unheard);
 }

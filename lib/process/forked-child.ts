@@ -4,6 +4,7 @@ import { giveUpHandles } from '../internal/inherited-handles';
 import { instancesOf } from '../internal/heap-instances';
 import { renewRandomness } from '../internal/randomness';
 import { areReportsNamed, renameReports } from '../internal/reports';
+import { throwLater } from '../internal/throw-later';
 import { endWorkers } from '../internal/workers';
 import { type Inherited, inheritedBy } from './inherit';
 import { dropPendingWarning } from './multi-threaded';
@@ -12,7 +13,7 @@ import { dropPendingWarning } from './multi-threaded';
 export function beginChild(inherited: Inherited): void {
   dropPendingWarning();
   enterChild(nativeBinding(), inherited);
-  renameReports();
+  attempt(renameReports);
 }
 
 let rehearsedIn = 0;
@@ -48,16 +49,20 @@ function enterChild(native: NativeBinding, inherited: Inherited): void {
     if (workers) native.releaseWorkers();
     renewRandomness(native);
   }
-  try {
+  attempt(() => {
     giveUpHandles(native, inherited);
-  } catch (error) {
-    // Of a program's own sockets. fork() must not throw in the child: a catch block would run in both processes.
-    process.nextTick(() => {
-      throw error;
-    });
-  }
-  if (!inherited.timers) clearTimers();
+  });
+  if (!inherited.timers) attempt(clearTimers);
   if (!inherited.exitListeners) process.removeAllListeners('exit');
+}
+
+/** Much here is the program's to replace. fork() must not throw in the child: a catch block would run in both processes. */
+function attempt(step: () => void): void {
+  try {
+    step();
+  } catch (error) {
+    throwLater(error);
+  }
 }
 
 /** Node keeps no list of them that could be reached. */

@@ -10,6 +10,7 @@ import { type ThreadInfo, type ThreadKind, threadKinds } from '../census/threads
 import type { ForkError } from '../errors';
 import type { NativeFork } from '../internal/native-fork';
 import { silenceForNow } from '../internal/silence';
+import { throwLater } from '../internal/throw-later';
 import {
   invalidValue,
   validateArray,
@@ -124,9 +125,7 @@ export function warnOfLostThreads(native: NativeFork, caller: () => unknown): vo
     process.nextTick(() => (pending = false));
   } catch (error) {
     // emitWarning is the program's to replace.
-    process.nextTick(() => {
-      throw error;
-    });
+    throwLater(error);
   }
 }
 

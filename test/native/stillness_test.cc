@@ -27,7 +27,8 @@ void* Work(void* stop) {
   return nullptr;
 }
 
-// Until the look says so, at most so many milliseconds: the threads have to get to their places first.
+// Until the look says so, at most so many milliseconds: the threads have to get to their places first, and none can
+// tell by a pipe that it has fallen asleep.
 bool Becomes(bool expected, int milliseconds) {
   const int64_t deadline = atfork::DeadlineAfterMs(milliseconds);
   while (AllOthersSleep() != expected) {

@@ -47,4 +47,5 @@ it('but for listening sockets', () => passes('server'));
 it('whose files stay where they are', () => passes('serverFile'));
 it('and what it is told to keep', () => passes('kept'));
 it('of each kind', () => passes('keptKinds'));
+it('also when an object of the program fails', () => passes('failing'));
 it('and, when it is told so, timers and listeners too', () => passes('timersAndListeners'));
