@@ -5,15 +5,15 @@
  */
 import type { ChildProcess } from 'node:child_process';
 import type * as dgramModule from 'node:dgram';
-import * as fs from 'node:fs';
+import type * as fs from 'node:fs';
 import type * as netModule from 'node:net';
-import type { Writable } from 'node:stream';
 
 import { errnoName } from '../errors';
+import { type Owner, activeHandles, handleName, isStdio } from './active-handles';
 import { leaveCluster } from './inherited-cluster';
 import { type HttpSocket, destroyConnections } from './inherited-connections';
 import { hasLoaded } from './loaded-modules';
-import type { NativeHandles } from './native-handles';
+import { type NativeHandles, inheritedHandles } from './native-handles';
 import { type Emitter, hidden, silence, silenceForNow } from './silence';
 import { forgetUnwritten } from './unwritten';
 
@@ -27,29 +27,35 @@ export interface KeptHandles {
   readonly servers: boolean;
 }
 
-/** Child: gives up all but those that are kept. */
-export function giveUpHandles(native: NativeHandles, kept: KeptHandles): void {
-  const owners = native.withHandlesReferenced(() => [...activeHandles(), ...fileStreams()]);
-  const errnum = native.giveUpFds(!kept.connections, !kept.ipc, !kept.datagrams, !kept.servers);
-  if (errnum !== 0) throw new Error(`dup3: ${errnoName(errnum)}`);
+/** Something to be looked at in a rehearsal: a process that has nothing to give up yet may have when it forks again. */
+const standIn: object = { _handle: { fd: -1 } };
+
+/** Child: gives up all but those that are kept. A rehearsal, in the parent, must keep all: it changes nothing. */
+export function giveUpHandles(native: NativeHandles, kept: KeptHandles, isRehearsal: boolean): void {
+  const found = native.giveUpFds(!kept.connections, !kept.ipc, !kept.datagrams, !kept.servers, !isRehearsal);
+  if (found < 0) throw new Error(`dup3: ${errnoName(-found)}`);
+  if (isRehearsal) giveUpObjects([standIn], kept);
+  else if ((found & inheritedHandles) !== 0) giveUpObjects(activeHandles(native), kept);
+  forgetUnwritten(native, found & ~inheritedHandles, isRehearsal);
+}
+
+function giveUpObjects(owners: object[], kept: KeptHandles): void {
   const { Socket, Server, DatagramSocket } = loadedClasses();
   const sockets: HttpSocket[] = [];
-  const others: object[] = [];
+  const rest: object[] = [];
   for (const owner of owners) {
-    if (Socket === null || !(owner instanceof Socket)) others.push(owner);
-    else if (isStdio(owner)) forgetUnwritten(owner);
-    else if (handleName(owner) !== 'TTY') sockets.push(owner);
+    if (Socket === null || !(owner instanceof Socket)) rest.push(owner);
+    else if (!isStdio(owner) && handleName(owner) !== 'TTY') sockets.push(owner);
   }
   if (!kept.connections) destroyConnections(sockets, Socket);
   if (!kept.ipc) {
     leaveCluster();
-    disconnect(others);
+    disconnect(rest);
   }
-  for (const owner of others) {
+  for (const owner of rest) {
     // One that is kept hears of nothing, and must not be waited for.
     if (isChildProcess(owner) && kept.children) owner.unref();
     else if (isChildProcess(owner)) closeChildProcess(owner);
-    else if (isFileStream(owner)) forgetUnwritten(owner);
     else if (DatagramSocket !== null && owner instanceof DatagramSocket) {
       if (!kept.datagrams) closeDatagramSocket(owner);
     } else if (Server !== null && owner instanceof Server) {
@@ -58,19 +64,6 @@ export function giveUpHandles(native: NativeHandles, kept: KeptHandles): void {
       (owner as fs.FSWatcher).close();
     }
   }
-}
-
-function activeHandles(): object[] {
-  return (process as unknown as { _getActiveHandles(): object[] })._getActiveHandles();
-}
-
-interface Owner {
-  _handle?: { fd?: number; close?(): void; constructor: { name: string } } | null;
-}
-
-/** The class of the native object that belongs to `owner`. Not for dgram's, where that is a deprecated property. */
-function handleName(owner: object): string | undefined {
-  return (owner as Owner)._handle?.constructor.name;
 }
 
 /** Of modules that the process uses: a child does not load them only to look. */
@@ -89,29 +82,6 @@ function loadedClasses(): {
 /** By its name: there is no use in loading node:child_process for those who have none. */
 function isChildProcess(owner: object): owner is ChildProcess {
   return owner.constructor.name === 'ChildProcess';
-}
-
-/** What stdout and stderr are when they are files: there is no handle then. To ask `process` for one is to make it. */
-function fileStreams(): object[] {
-  if (!hasLoaded('internal/fs/sync_write_stream')) return [];
-  return [1, 2].filter(isFile).map((fd) => (fd === 1 ? process.stdout : process.stderr));
-}
-
-function isFileStream(owner: object): owner is Writable {
-  return owner.constructor.name === 'SyncWriteStream';
-}
-
-function isStdio(owner: object): boolean {
-  const fd = (owner as Owner)._handle?.fd ?? -1;
-  return fd >= 0 && fd <= 2;
-}
-
-function isFile(fd: number): boolean {
-  try {
-    return fs.fstatSync(fd).isFile();
-  } catch {
-    return false; // closed
-  }
 }
 
 type Channel = Emitter & { connected: boolean; disconnect(): void; _handleQueue?: unknown };

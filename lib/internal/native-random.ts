@@ -7,6 +7,9 @@ export interface NativeRandom {
    * `makeContext` makes a context and returns its Math.random.
    */
   learnMathRandom(makeContext: () => () => number): NativeErrorInfo | null;
-  /** Child, once Workers that came along run: OpenSSL's generators get a new seed. 0 or an errno. */
-  reseedOpenssl(): number;
+  /**
+   * Child, once Workers that came along run: OpenSSL's generators get a new seed, and these arrays are filled with random
+   * bytes. 0 or an errno.
+   */
+  renewRandom(first: Uint8Array | undefined, second: Uint8Array | undefined): number;
 }

@@ -13,14 +13,33 @@ import { type NativeErrorInfo, errnoName } from '../errors';
 import { hasLoaded } from './loaded-modules';
 import type { NativeRandom } from './native-random';
 
-/** lib/internal/crypto/random.js: `kBatchSize`, and `randomCache` by the six bytes that each number takes. */
-const cachedUuids = 128;
-const cachedIntegers = 1024;
+type Method = (this: unknown, ...rest: unknown[]) => unknown;
 
-type Functions = Pick<typeof nodeCrypto, 'randomFillSync' | 'randomInt' | 'randomUUID'>;
+/** What lib/internal/crypto/random.js (`kBatchSize`, `randomCache`) draws ahead for one function. */
+interface Ahead {
+  readonly values: number;
+  readonly bytes: number;
+  /** The next value. */
+  readonly draw: () => unknown;
+  /** It, when all that was drawn ahead is zeros. */
+  readonly zero: unknown;
+  /** What is called on the array with what was drawn ahead. */
+  readonly prototype: object;
+  readonly property: string;
+}
 
-let functions: Functions | undefined;
-let integerCache: Buffer | undefined;
+interface Found {
+  readonly arrays: readonly Uint8Array[];
+  /** Those without: their values are drawn until none is left. */
+  readonly hidden: readonly Ahead[];
+}
+
+const nothing: Found = { arrays: [], hidden: [] };
+
+const typedArrayPrototype = Object.getPrototypeOf(Uint8Array.prototype) as object;
+
+/** Undefined until somebody has used node:crypto or the global `crypto`. */
+let found: Found | undefined;
 
 /** Parent, once: what must be known of V8. Null, or why the child's Math.random cannot be made to differ. */
 export function learnMathRandom(native: NativeRandom): NativeErrorInfo | null {
@@ -29,46 +48,81 @@ export function learnMathRandom(native: NativeRandom): NativeErrorInfo | null {
   });
 }
 
-/** Parent, before each fork: nothing, until somebody has used node:crypto or the global `crypto`. */
+/** Parent, before each fork: finds what lies drawn ahead, so that a child can overwrite it. */
 export function prepareRandomness(): void {
-  if (functions !== undefined || !hasLoaded('internal/crypto/random')) return;
+  // Looked at each time: a child then has no more of that list to read.
+  if (!hasLoaded('internal/crypto/random') || found !== undefined) return;
   // eslint-disable-next-line @typescript-eslint/no-require-imports -- a process that does not use it does without
   const { randomFillSync, randomInt, randomUUID } = require('node:crypto') as typeof nodeCrypto;
-  functions = { randomFillSync, randomInt, randomUUID };
-  integerCache = findIntegerCache(randomInt);
-  // Once here, compiled, so that not every child has to.
-  for (let i = 0; i < cachedUuids; ++i) randomUUID();
+  const integers: Ahead = {
+    values: 1024,
+    bytes: 6 * 1024,
+    draw: () => randomInt(2 ** 47),
+    zero: 0,
+    prototype: Buffer.prototype as object,
+    property: 'readUIntBE',
+  };
+  const uuids: Ahead = {
+    values: 128,
+    bytes: 16 * 128,
+    draw: () => randomUUID(),
+    zero: '00000000-0000-4000-8000-000000000000',
+    prototype: typedArrayPrototype,
+    property: 'byteLength',
+  };
+  const arrays: Uint8Array[] = [];
+  const hidden: Ahead[] = [];
+  for (const ahead of [integers, uuids]) {
+    // Twice: the next value may have been the last one of its lot.
+    const array = arrayOf(ahead, randomFillSync) ?? arrayOf(ahead, randomFillSync);
+    if (array === null) hidden.push(ahead);
+    else arrays.push(array);
+  }
+  found = { arrays, hidden };
 }
 
 /** Child, before its own code goes on. Workers that came along have to run: OpenSSL may have to wait for one. */
 export function renewRandomness(native: NativeRandom): void {
-  const errnum = native.reseedOpenssl();
+  const { arrays, hidden } = found ?? nothing;
+  const errnum = native.renewRandom(arrays[0], arrays[1]);
   if (errnum !== 0) throw new Error(`getrandom: ${errnoName(errnum)}`);
-  if (functions === undefined) return;
-  const { randomFillSync, randomInt, randomUUID } = functions;
-  if (integerCache !== undefined) randomFillSync(integerCache);
-  else for (let i = 0; i < cachedIntegers; ++i) randomInt(5);
-  for (let i = 0; i < cachedUuids; ++i) randomUUID();
+  for (const { values, draw } of hidden) {
+    for (let i = 0; i < values; ++i) draw();
+  }
 }
 
-/** randomInt reads each number by a method of Buffer: seen from there, its cache can be filled in one go. */
-function findIntegerCache(randomInt: (max: number) => number): Buffer | undefined {
-  const property = Object.getOwnPropertyDescriptor(Buffer.prototype, 'readUIntBE');
-  if (property?.configurable !== true) return undefined;
-  const read = property.value as (this: Buffer, offset: number, byteLength: number) => number;
-  let cache: Buffer | undefined;
-  Object.defineProperty(Buffer.prototype, 'readUIntBE', {
-    ...property,
-    value(this: Buffer, offset: number, byteLength: number): number {
-      // eslint-disable-next-line @typescript-eslint/no-this-alias -- the point of it
-      cache = this;
-      return read.call(this, offset, byteLength);
-    },
-  });
+/** The array of values drawn ahead; null where it is not to be seen, or is not what it seems to be. */
+function arrayOf(ahead: Ahead, fill: typeof nodeCrypto.randomFillSync): Uint8Array | null {
+  const array = seenArray(ahead);
+  if (array === null) return null;
   try {
-    randomInt(5);
+    array.fill(0);
+    return ahead.draw() === ahead.zero ? array : null;
   } finally {
-    Object.defineProperty(Buffer.prototype, 'readUIntBE', property);
+    fill(array);
   }
-  return cache;
+}
+
+/** The first array of that size that the property is read of, or the method called on, while values are drawn. */
+function seenArray({ values, bytes, draw, prototype, property }: Ahead): Uint8Array | null {
+  const descriptor = Object.getOwnPropertyDescriptor(prototype, property);
+  if (descriptor?.configurable !== true) return null; // --frozen-intrinsics
+  const seen: Uint8Array[] = [];
+  const watch = (original: Method) => {
+    return function (this: unknown, ...rest: unknown[]): unknown {
+      const result = original.apply(this, rest);
+      if (this instanceof Uint8Array && this.length === bytes) seen.push(this);
+      return result;
+    };
+  };
+  const { get, value } = descriptor as { get?: Method; value?: Method };
+  if (get !== undefined) Object.defineProperty(prototype, property, { ...descriptor, get: watch(get) });
+  if (value !== undefined) Object.defineProperty(prototype, property, { ...descriptor, value: watch(value) });
+  try {
+    // UUIDs are looked at together, when a new lot is drawn: once in so many.
+    for (let i = 0; i < values && seen.length === 0; ++i) draw();
+  } finally {
+    Object.defineProperty(prototype, property, descriptor);
+  }
+  return seen[0] ?? null;
 }

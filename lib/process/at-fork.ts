@@ -92,6 +92,7 @@ export function runBeforeHooks(
   beforeErrors: 'refuse' | 'continue',
   onHookError: HookErrorHandler | undefined,
 ): (side: AtForkSide) => void {
+  if (registered.size === 0) return nothingHooked;
   const reached: Hook[] = []; // the last registered first
   const survived: [hook: Hook, error: unknown][] = [];
 
@@ -124,6 +125,11 @@ export function runBeforeHooks(
     reached.push(hook);
   }
   return runAfter;
+}
+
+/** What runs the hooks where there are none. */
+export function nothingHooked(): void {
+  // Nobody is called.
 }
 
 /** Null, or what went wrong and what fork() throws for it. */

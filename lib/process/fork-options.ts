@@ -1,7 +1,12 @@
 import { validateFunction, validateObject, validateOneOf, validateTimeout } from '../internal/validate';
 import type { HookErrorHandler } from './at-fork';
 import { type InheritOptions, type Inherited, inheritedBy } from './inherit';
-import { type LostThreadsRequest, type MultiThreadedOptions, lostThreadsRequest } from './multi-threaded';
+import {
+  type LostThreadsRequest,
+  type MultiThreadedOptions,
+  lostThreadsRequest,
+  usualLostThreads,
+} from './multi-threaded';
 
 export interface ForkOptions extends MultiThreadedOptions {
   /** Milliseconds to wait for the holder of `globalLock`; Infinity must be asked for. Default 10,000. */
@@ -50,11 +55,23 @@ export interface ForkRequest {
 
 const pendingWork = ['ignore', 'throw', 'wait'] as const;
 
+const usual = {
+  lockTimeout: 10_000,
+  quiesceTimeout: 1_000,
+  copySharedMappings: false,
+  pendingWork: 0,
+  inherited: inheritedBy(undefined),
+  beforeErrors: 'refuse',
+  onHookError: undefined,
+} as const;
+
 /** @throws TypeError, RangeError */
-export function forkRequest(options: ForkOptions): ForkRequest {
+export function forkRequest(options: ForkOptions | undefined): ForkRequest {
+  // What is called here is written to by V8, and then has to be copied: it is part of a fork's time.
+  if (options === undefined) return { ...usual, lostThreads: usualLostThreads() };
   validateObject(options, 'options');
-  const { lockTimeout = 10_000, quiesceTimeout = 1_000, sharedMappings = 'refuse' } = options;
-  const { beforeErrors = 'refuse', onHookError, onPendingWork = 'ignore' } = options;
+  const { lockTimeout = usual.lockTimeout, quiesceTimeout = usual.quiesceTimeout, sharedMappings = 'refuse' } = options;
+  const { beforeErrors = usual.beforeErrors, onHookError, onPendingWork = 'ignore' } = options;
   validateTimeout(lockTimeout, 'options.lockTimeout');
   validateTimeout(quiesceTimeout, 'options.quiesceTimeout');
   validateOneOf(sharedMappings, 'options.sharedMappings', ['refuse', 'copy']);

@@ -1,12 +1,13 @@
-import { nativeBinding } from '../binding';
+import { type NativeBinding, nativeBinding } from '../binding';
 import { ForkError, fromNative } from '../errors';
 import { finishReadingCertificates } from '../internal/certificates';
-import { isFailure, unwrap } from '../internal/native-result';
+import { isFailure } from '../internal/native-result';
 import { prepareRandomness } from '../internal/randomness';
-import { runBeforeHooks } from './at-fork';
-import { type ForkOptions, forkRequest } from './fork-options';
+import { type AtForkSide, nothingHooked, runBeforeHooks } from './at-fork';
+import { type ForkOptions, type ForkRequest, forkRequest } from './fork-options';
 import { forkRefusal, refusal } from './fork-support';
-import { beginChild, rehearseChild } from './forked-child';
+import { beginChild } from './forked-child';
+import { all } from './inherit';
 import { multiThreaded, warnOfLostThreads } from './multi-threaded';
 
 let forking = false;
@@ -18,45 +19,69 @@ let forking = false;
  * @throws ForkError when there is no child: its `code` says why, and every lock is as before.
  * @throws TypeError, RangeError for bad options.
  */
-export function fork(options: ForkOptions = {}): number {
+export function fork(options?: ForkOptions): number {
   const request = forkRequest(options);
-  const refused = refusalNow();
+  const refused = forkRefusal();
   if (refused !== null) throw refused;
-
-  const { lockTimeout, quiesceTimeout, copySharedMappings, pendingWork, lostThreads } = request;
   const native = nativeBinding();
+  const refusedNow = refusalNow(native);
+  if (refusedNow !== null) throw refusedNow;
   forking = true;
   try {
     finishReadingCertificates();
     prepareRandomness();
-    rehearseChild();
-    const runAfterHooks = runBeforeHooks(request.beforeErrors, request.onHookError);
-    const forked = native.fork(
-      lockTimeout,
-      quiesceTimeout,
-      copySharedMappings,
-      pendingWork,
-      lostThreads.bits,
-      lostThreads.allowed,
-    );
-    if (forked === 0) beginChild(request.inherited);
-    runAfterHooks(forked === 0 ? 'child' : 'parent');
-    if (isFailure(forked) && forked.code === 'ERR_ATFORK_MULTITHREADED') throw multiThreaded(native);
-    const pid = unwrap(ForkError, forked);
-    if (pid !== 0 && lostThreads.bits !== 0) warnOfLostThreads(native, fork);
-    return pid;
+    rehearse(native, request);
+    return carryOut(native, request, runBeforeHooks(request.beforeErrors, request.onHookError), false);
   } finally {
     forking = false;
   }
 }
 
+/** The fork itself, and in both processes what comes after it. A rehearsal goes the child's way, and nothing is forked. */
+function carryOut(
+  native: NativeBinding,
+  request: ForkRequest,
+  runAfterHooks: (side: AtForkSide) => void,
+  isRehearsal: boolean,
+): number {
+  const { lockTimeout, quiesceTimeout, copySharedMappings, pendingWork, lostThreads, inherited } = request;
+  const forked = isRehearsal
+    ? 0
+    : native.fork(lockTimeout, quiesceTimeout, copySharedMappings, pendingWork, lostThreads.bits, lostThreads.allowed);
+  if (forked === 0) {
+    beginChild(native, inherited, isRehearsal);
+    runAfterHooks('child');
+    return forked;
+  }
+  runAfterHooks('parent');
+  if (isFailure(forked)) {
+    throw forked.code === 'ERR_ATFORK_MULTITHREADED' ? multiThreaded(native) : fromNative(ForkError, forked);
+  }
+  if (lostThreads.bits !== 0) warnOfLostThreads(native, fork);
+  return forked;
+}
+
+/** So many that V8 compiles what is called, and notes of what kinds its objects are. */
+const firstRehearsals = 30;
+/** Milliseconds for which one lasts: V8 drops what has not been called for some collections, and there are new handles. */
+const rehearsalLasts = 1000;
+let rehearsedAt: number | undefined;
+const { now: milliseconds } = Date;
+
+/** Parent, before the fork: goes the way of a child, where whatever is done for the first time would take its time. */
+function rehearse(native: NativeBinding, request: ForkRequest): void {
+  const now = milliseconds();
+  if (rehearsedAt !== undefined && Math.abs(now - rehearsedAt) < rehearsalLasts) return;
+  const times = rehearsedAt === undefined ? firstRehearsals : 1;
+  rehearsedAt = now;
+  for (let i = 0; i < times; ++i) carryOut(native, { ...request, inherited: all }, nothingHooked, true);
+}
+
 /** Why there can be no fork at this moment; null where there can. */
-function refusalNow(): ForkError | null {
-  const refused = forkRefusal();
-  if (refused !== null) return refused;
+function refusalNow(native: NativeBinding): ForkError | null {
   if (forking) return refusal('ERR_ATFORK_REENTRANT');
   if (isExiting()) return refusal('ERR_ATFORK_TEARDOWN');
-  const prevented = nativeBinding().checkForkPermit();
+  const prevented = native.checkForkPermit();
   return prevented === null ? null : fromNative(ForkError, prevented);
 }
 

@@ -1,44 +1,20 @@
 /** What is left to be done in JavaScript in a forked child, before its own code goes on. */
-import { type NativeBinding, nativeBinding } from '../binding';
-import { giveUpHandles } from '../internal/inherited-handles';
+import type { NativeBinding } from '../binding';
 import { instancesOf } from '../internal/heap-instances';
+import { giveUpHandles } from '../internal/inherited-handles';
 import { renewRandomness } from '../internal/randomness';
-import { areReportsNamed, renameReports } from '../internal/reports';
+import { hasReports, renameReports } from '../internal/reports';
 import { throwLater } from '../internal/throw-later';
 import { endWorkers } from '../internal/workers';
-import { type Inherited, inheritedBy } from './inherit';
+import type { Inherited } from './inherit';
 import { dropPendingWarning } from './multi-threaded';
 
-/** Child: once, before anything else. */
-export function beginChild(inherited: Inherited): void {
-  dropPendingWarning();
-  enterChild(nativeBinding(), inherited);
-  attempt(renameReports);
-}
-
-let rehearsedIn = 0;
-
-/** Parent, once: V8 compiles a function when it is called, and else each child would have to: a third of a millisecond. */
-export function rehearseChild(): void {
-  if (rehearsedIn === process.pid) return;
-  rehearsedIn = process.pid;
-  areReportsNamed();
-  dropPendingWarning(); // before its first fork a process has none
-  // The channel to this process's parent is the one thing here that is reached through `process`.
-  enterChild(nothingInherited(), inheritedBy({ ipc: true }));
-}
-
-/** The native side of a child that has inherited nothing. */
-function nothingInherited(): NativeBinding {
-  return {
-    ...nativeBinding(),
-    reseedOpenssl: () => 0,
-    withHandlesReferenced: (list) => list().slice(0, 0),
-    giveUpFds: () => 0,
-  };
-}
-
-function enterChild(native: NativeBinding, inherited: Inherited): void {
+/**
+ * Child: once, before anything else. A rehearsal, in the parent, goes the same way and changes nothing, all being kept:
+ * what V8 makes of a function when it is called, a child would else have to make anew.
+ */
+export function beginChild(native: NativeBinding, inherited: Inherited, isRehearsal: boolean): void {
+  dropPendingWarning(isRehearsal);
   const workers = native.hasWorkersToEnd();
   try {
     const value = native.getpid();
@@ -49,11 +25,14 @@ function enterChild(native: NativeBinding, inherited: Inherited): void {
     if (workers) native.releaseWorkers();
     renewRandomness(native);
   }
-  attempt(() => {
-    giveUpHandles(native, inherited);
-  });
+  try {
+    giveUpHandles(native, inherited, isRehearsal);
+  } catch (error) {
+    if (!isRehearsal) throwLater(error);
+  }
   if (!inherited.timers) attempt(clearTimers);
   if (!inherited.exitListeners) process.removeAllListeners('exit');
+  if (hasReports() && !isRehearsal) attempt(renameReports);
 }
 
 /** Much here is the program's to replace. fork() must not throw in the child: a catch block would run in both processes. */

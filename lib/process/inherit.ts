@@ -37,6 +37,18 @@ const defaults: Inherited = {
   exitListeners: true,
 };
 
+/** A child that keeps everything. */
+export const all: Inherited = {
+  connections: true,
+  ipc: true,
+  watchers: true,
+  children: true,
+  datagrams: true,
+  servers: true,
+  timers: true,
+  exitListeners: true,
+};
+
 /** @throws TypeError */
 export function inheritedBy(options: InheritOptions | undefined): Inherited {
   if (options === undefined) return defaults;

@@ -62,6 +62,11 @@ export function lostThreadsRequest(options: MultiThreadedOptions): LostThreadsRe
   return { bits: bitsOf(onMultiThreaded, countAllThreads), allowed: allowThreads };
 }
 
+/** The same for no options. */
+export function usualLostThreads(): LostThreadsRequest {
+  return { bits: bitsOf('warn', false), allowed: undefined };
+}
+
 function bitsOf(onMultiThreaded: 'warn' | 'throw' | 'ignore', countAllThreads: boolean): number {
   const all = countAllThreads ? countAll : 0;
   if (onMultiThreaded === 'throw') return look | refuse | all;
@@ -130,9 +135,9 @@ export function warnOfLostThreads(native: NativeFork, caller: () => unknown): vo
 }
 
 /** Child: a warning that was on its way at the fork is the parent's to give. What this process warns of, it has not yet. */
-export function dropPendingWarning(): void {
-  warned.clear();
-  if (!pending) return;
+export function dropPendingWarning(isRehearsal: boolean): void {
+  if (warned.size > 0 && !isRehearsal) warned.clear();
+  if (!pending || isRehearsal) return;
   silenceForNow(process, (event, warning) => {
     return event === 'warning' && (warning as { code?: string } | undefined)?.code === code;
   });

@@ -19,11 +19,11 @@ Napi::Value WithHandlesReferenced(const Napi::CallbackInfo& info) {
   return info[0].As<Napi::Function>().Call({});
 }
 
-// giveUpFds(connections, channels, datagrams, servers) -> 0 or an errno.
+// giveUpFds(connections, channels, datagrams, servers, queued) -> a negative errno, or a sum of InheritedHandles.
 Napi::Value GiveUpFds(const Napi::CallbackInfo& info) {
   const auto is_set = [&info](size_t index) { return info[index].As<Napi::Boolean>().Value(); };
-  return Napi::Number::New(info.Env(),
-                           runtime::GiveUpFds(LoopOf(info.Env()), {is_set(0), is_set(1), is_set(2), is_set(3)}));
+  const auto given_up = runtime::GiveUpFds(LoopOf(info.Env()), {is_set(0), is_set(1), is_set(2), is_set(3), is_set(4)});
+  return Napi::Number::New(info.Env(), given_up ? given_up.value() : -given_up.error().errnum);
 }
 
 }  // namespace

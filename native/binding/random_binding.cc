@@ -2,7 +2,10 @@
 // Runs in:  the main thread.
 #include <napi.h>
 
+#include <cerrno>
+
 #include "binding/binding.h"
+#include "posix/fresh_random.h"
 #include "runtime/math_random.h"
 #include "runtime/openssl_seed.h"
 
@@ -40,16 +43,22 @@ Napi::Value LearnMathRandom(const Napi::CallbackInfo& info) {
   }
 }
 
-// reseedOpenssl() -> 0 or an errno.
-Napi::Value ReseedOpenssl(const Napi::CallbackInfo& info) {
-  return Napi::Number::New(info.Env(), runtime::ReseedOpenssl());
+// renewRandom(arrays...) -> 0 or an errno.
+Napi::Value RenewRandom(const Napi::CallbackInfo& info) {
+  int error = runtime::ReseedOpenssl();
+  for (size_t i = 0; i < info.Length() && error == 0; ++i) {
+    if (!info[i].IsTypedArray()) continue;
+    auto array = info[i].As<Napi::Uint8Array>();
+    if (!FreshRandom(array.Data(), array.ByteLength())) error = errno;
+  }
+  return Napi::Number::New(info.Env(), error);
 }
 
 }  // namespace
 
 void InitRandom(Napi::Env env, Napi::Object exports) {
   exports.Set("learnMathRandom", Napi::Function::New(env, LearnMathRandom, "learnMathRandom"));
-  exports.Set("reseedOpenssl", Napi::Function::New(env, ReseedOpenssl, "reseedOpenssl"));
+  exports.Set("renewRandom", Napi::Function::New(env, RenewRandom, "renewRandom"));
 }
 
 }  // namespace atfork::binding

@@ -6,7 +6,7 @@
 
 namespace atfork {
 
-// Fills `bytes`, at most 256, with getrandom(2)'s: straight from the kernel, which nothing drawn ahead can come before.
+// Fills `bytes` with getrandom(2)'s: straight from the kernel, which nothing drawn ahead can come before.
 // Async-signal-safe. False, and errno, only where the kernel has no such call or seccomp(2) denies it.
 bool FreshRandom(void* into, size_t bytes);
 

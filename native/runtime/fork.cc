@@ -113,8 +113,6 @@ void RestoreThreads(uv_loop_t* loop, const ParkedCounts& counts) {
   int error = RenewMathRandom();
   if (error != 0) AbandonChild("getrandom", error);
   ForgetQueryIds();
-  Status renewed = RenewVerdict();
-  if (!renewed) AbandonChild("mmap", renewed.error().errnum);
   // Read now: uv_loop_fork makes pipes too.
   const PipeEnds signal_lock = LastPipe();
   error = ReplaceLoopFds();
@@ -276,7 +274,6 @@ Status LoadFork() {
   loaded = WatchThreadStarts();
   if (loaded) SetThreadClassifier(ClassifyThread);
   if (loaded) loaded = LoadRuntimeThreads();
-  if (loaded) loaded = RenewVerdict();
   if (loaded) loaded = WatchHeapMappings();
   if (loaded) loaded = WatchLoopFds();
   if (loaded) loaded = WatchPool();

@@ -12,14 +12,11 @@
 
 namespace atfork::runtime {
 
-// Main thread: at load, and anew in each child, which has forks of its own.
-Status RenewVerdict();
-
 // Whether the word lies there: the one mapping that is meant to be shared.
 bool IsVerdictMapping(uintptr_t address);
 
-// Forking thread, before anybody is parked.
-void BeginVerdict();
+// Forking thread, before anybody is parked. A process that has forks of its own has a word of its own.
+Status BeginVerdict();
 
 // A parked thread: true when the fork does not count from here on; false when it does.
 bool GiveUpFork();

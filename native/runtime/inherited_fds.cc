@@ -1,6 +1,6 @@
 // inherited_fds.cc - see inherited_fds.h.
 // Runs in:  the main thread; GiveUpFds in the child.
-// Calls:    uv_walk(3), uv_ref(3), uv_unref(3), uv_fileno(3); getsockopt(2), timerfd_create(2), dup3(2).
+// Calls:    uv_walk(3), uv_ref(3), uv_unref(3), uv_fileno(3); getsockopt(2), fstat(2), timerfd_create(2), dup3(2).
 // Rests on: uv_pipe_t's `pipe_fname`, what uv_close(3) removes (src/unix/pipe.c). uv_loop_fork(3) having given the
 // child an epoll set of its own before: an epoll_ctl(2) on the parent's would
 //           be one in the parent. uv_stream_t's `connection_cb`, which listening sets, and uv_pipe_t's `ipc`. libuv
@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <unistd.h>
 
@@ -61,6 +62,33 @@ bool IsStream(const uv_handle_t* handle) {
   return handle->type == UV_NAMED_PIPE || handle->type == UV_TCP || handle->type == UV_TTY;
 }
 
+bool IsFile(int fd) {
+  struct stat status;
+  return fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
+}
+
+// What a walk over the handles looks for, and has found.
+struct Search {
+  const InheritedFds& kinds;
+  std::vector<int> fds;
+  int handles = 0;  // InheritedHandles
+};
+
+void Look(uv_handle_t* handle, Search* search) {
+  if (handle->type == UV_NAMED_PIPE && search->kinds.queued) KeepFile(reinterpret_cast<uv_pipe_t*>(handle));
+  uv_os_fd_t fd = -1;
+  const bool is_open = uv_fileno(handle, &fd) == 0;
+  if (is_open && fd <= STDERR_FILENO && IsStream(handle)) {
+    search->handles += kStdioStream;
+    if (search->kinds.queued) ForgetQueuedWrites(reinterpret_cast<uv_stream_t*>(handle));
+    return;
+  }
+  if (IsStream(handle) || handle->type == UV_UDP || handle->type == UV_FS_EVENT || handle->type == UV_PROCESS) {
+    search->handles |= kHandles;
+  }
+  if (is_open && IsOneOf(handle, fd, search->kinds)) search->fds.push_back(fd);
+}
+
 }  // namespace
 
 AllHandlesReferenced::AllHandlesReferenced(uv_loop_t* loop) {
@@ -78,33 +106,20 @@ AllHandlesReferenced::~AllHandlesReferenced() {
   for (uv_handle_t* handle : unreferenced_) uv_unref(handle);
 }
 
-int GiveUpFds(uv_loop_t* loop, const InheritedFds& kinds) {
-  struct Search {
-    const InheritedFds& kinds;
-    std::vector<int> found;
-  } search = {kinds, {}};
+Result<int> GiveUpFds(uv_loop_t* loop, const InheritedFds& kinds) {
+  Search search = {kinds, {}};
+  if (IsFile(STDOUT_FILENO)) search.handles |= kStdoutFile;
+  if (IsFile(STDERR_FILENO)) search.handles |= kStderrFile;
   uv_walk(
-      loop,
-      [](uv_handle_t* handle, void* argument) {
-        auto* const search = static_cast<Search*>(argument);
-        if (handle->type == UV_NAMED_PIPE) KeepFile(reinterpret_cast<uv_pipe_t*>(handle));
-        uv_os_fd_t fd;
-        if (uv_fileno(handle, &fd) != 0) return;
-        if (fd <= STDERR_FILENO) {
-          if (IsStream(handle)) ForgetQueuedWrites(reinterpret_cast<uv_stream_t*>(handle));
-          return;
-        }
-        if (IsOneOf(handle, fd, search->kinds)) search->found.push_back(fd);
-      },
-      &search);
-  if (search.found.empty()) return 0;
+      loop, [](uv_handle_t* handle, void* argument) { Look(handle, static_cast<Search*>(argument)); }, &search);
+  if (search.fds.empty()) return search.handles;
   // One that is never set: it can be polled, is never ready, and has no other end.
   const UniqueFd silent(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
-  if (!silent) return errno;
-  for (const int fd : search.found) {
-    if (dup3(silent.get(), fd, O_CLOEXEC) < 0) return errno;
+  if (!silent) return Error::Errno("timerfd_create", "handles");
+  for (const int fd : search.fds) {
+    if (dup3(silent.get(), fd, O_CLOEXEC) < 0) return Error::Errno("dup3", "handles");
   }
-  return 0;
+  return search.handles;
 }
 
 }  // namespace atfork::runtime

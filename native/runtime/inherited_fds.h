@@ -6,6 +6,8 @@
 
 #include <vector>
 
+#include "posix/result.h"
+
 namespace atfork::runtime {
 
 // For as long as it lives, every handle of the loop counts as one that keeps it alive: Node lists no others
@@ -27,12 +29,22 @@ struct InheritedFds {
   bool channels;     // IPC with Node's own protocol: to the parent, to child processes
   bool datagrams;
   bool servers;  // TCP and pipes that listen
+  bool queued;   // what is queued for fds 0 to 2, and the files of Unix sockets
+};
+
+// What there is of it, as far as JavaScript has to look at the objects.
+enum InheritedHandles : int {
+  kHandles = 1,     // of the kinds above; file watchers and child processes
+  kStdoutFile = 2,  // fd 1 is a file: there is no handle then
+  kStderrFile = 4,
+  kStdioStream = 8,  // each handle on fds 0 to 2
 };
 
 // Child: closes the descriptors of these, and nothing more: no shutdown(2), and nothing that is queued is written. The
-// numbers stay in use, for what is never ready, until their handles are closed. What is queued for fds 0 to 2, which
-// stay, is not written either, and the files of Unix sockets stay when these are closed. 0, or an errno.
-int GiveUpFds(uv_loop_t* loop, const InheritedFds& kinds);
+// numbers stay in use, for what is never ready, until their handles are closed. `queued`: what is queued for fds 0 to
+// 2, which stay, is not written either, and the files of Unix sockets stay when these are closed. InheritedHandles,
+// summed up.
+Result<int> GiveUpFds(uv_loop_t* loop, const InheritedFds& kinds);
 
 }  // namespace atfork::runtime
 

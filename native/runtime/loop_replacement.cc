@@ -162,13 +162,13 @@ bool IsConnection(int fd) {
 }
 
 // Of threads that go on in the child as they are.
-std::vector<int> LoopsThatGoOn() {
+std::vector<int> LoopsThatGoOn(const KnownLoopFds& known) {
   std::vector<int> sets;
   for (const ParkedThread* thread : Participants()) {
     if (thread->role != ThreadRole::kRuntime || thread->state.load() != ParkState::kParked) continue;
     const auto descriptor = static_cast<pthread_t>(thread->descriptor);
     if (thread->position.epoll_fd >= 0) NoteLoopUser(descriptor, thread->position.epoll_fd);
-    for (const EpollSet& set : LoopFds().epoll_sets) {
+    for (const EpollSet& set : known.epoll_sets) {
       if (set.maker == descriptor) sets.push_back(set.fd);
     }
   }
@@ -178,15 +178,15 @@ std::vector<int> LoopsThatGoOn() {
 // Reading of it fails only at its end, or when nothing has come: libuv aborts on anything else.
 Status AddRegistered(int fd, bool goes_on, const std::vector<PipeEnds>& pipes, std::vector<char>* buffer) {
   if (IsReplaced(fd)) return Unit{};
-  Result<bool> added = AddEventFd(fd, buffer);
-  if (!added) return added.error();
-  if (added.value()) return Unit{};
   const auto pipe = std::lower_bound(pipes.begin(), pipes.end(), fd,
                                      [](const PipeEnds& candidate, int number) { return candidate.read_end < number; });
   if (pipe != pipes.end() && pipe->read_end == fd) {
     Add({Replacement::kPipe, fd, pipe->write_end, 0, 0});
     Confine(pipe->write_end);
   } else {
+    Result<bool> added = AddEventFd(fd, buffer);
+    if (!added) return added.error();
+    if (added.value()) return Unit{};
     Add({goes_on && IsConnection(fd) ? Replacement::kEnded : Replacement::kDead, fd, -1, 0, 0});
   }
   Confine(fd);
@@ -276,7 +276,7 @@ Status SnapshotLoopFds(int own_epoll_fd, int own_event_fd, bool workers) {
     if (!added) return added.error();
     if (!added.value()) gone.push_back(set.fd);
   }
-  const std::vector<int> kept = LoopsThatGoOn();
+  const std::vector<int> kept = LoopsThatGoOn(known);
   for (const Registration& registration : snapshot.registrations) {
     const bool goes_on = std::find(kept.begin(), kept.end(), registration.epoll_fd) != kept.end();
     Status added = AddRegistered(registration.fd, goes_on, known.pipes, &buffer);

@@ -198,8 +198,8 @@ Status Begin() {
 Status Quiesce(const QuiesceTerms& terms) {
   const int64_t deadline = terms.deadline;
   Status begun = Begin();
+  if (begun) begun = BeginVerdict();
   if (!begun) return begun;
-  BeginVerdict();
   Obstacle obstacle;
 
   // Most of the time everybody can be parked at once, and the pool is at rest.

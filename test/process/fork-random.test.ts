@@ -25,6 +25,11 @@ describe('no value of parent, child and grandchild is in another', () => {
     expect(output).toBe('done\n');
   });
 
+  it('where what node:crypto has drawn ahead cannot be found', async () => {
+    const execArgv = ['--frozen-intrinsics', '--no-warnings'];
+    expect(await fixturePasses('fork-random.cjs', { args: ['untouched'], execArgv })).toBe('done\n');
+  });
+
   it.skipIf(process.getuid?.() !== 0)('also of OpenSSL, when the pid is the same (as root only)', async () => {
     expect(await fixturePasses('fork-random-pid.cjs')).toBe('done\n');
   });
