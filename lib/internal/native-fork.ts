@@ -10,7 +10,7 @@ export interface NativeThreadPattern {
 }
 
 export interface NativeFork {
-  /** Times in milliseconds. 0 in the child, in the parent the child's pid. */
+  /** Times in milliseconds. 0 in the child, in the parent the child's pid; negative where `lostThreads` found some. */
   fork(
     lockTimeout: number,
     quiesceTimeout: number,

@@ -83,7 +83,7 @@ function methodOf<K extends keyof AtForkHooks>(hooks: AtForkHooks, name: K): AtF
 
 /**
  * Runs the `before` hooks of those registered now. Returns what runs the others: once, after the fork on either side, or
- * in the parent when there was none after all. That never throws.
+ * in the parent when there was none after all. That never throws. Null when there is nobody to run.
  *
  * @throws ForkError ERR_ATFORK_HOOK_FAILED, its `cause` what the hook threw; TypeError when it returned a thenable. The
  * hooks that had run before it have got their `afterInParent` by then.
@@ -91,8 +91,8 @@ function methodOf<K extends keyof AtForkHooks>(hooks: AtForkHooks, name: K): AtF
 export function runBeforeHooks(
   beforeErrors: 'refuse' | 'continue',
   onHookError: HookErrorHandler | undefined,
-): (side: AtForkSide) => void {
-  if (registered.size === 0) return nothingHooked;
+): ((side: AtForkSide) => void) | null {
+  if (registered.size === 0) return null;
   const reached: Hook[] = []; // the last registered first
   const survived: [hook: Hook, error: unknown][] = [];
 
@@ -125,11 +125,6 @@ export function runBeforeHooks(
     reached.push(hook);
   }
   return runAfter;
-}
-
-/** What runs the hooks where there are none. */
-export function nothingHooked(): void {
-  // Nobody is called.
 }
 
 /** Null, or what went wrong and what fork() throws for it. */

@@ -1,15 +1,15 @@
 import { type NativeBinding, nativeBinding } from '../binding';
 import { ForkError, fromNative } from '../errors';
 import { finishReadingCertificates } from '../internal/certificates';
-import { isFailure } from '../internal/native-result';
 import { prepareRandomness } from '../internal/randomness';
-import { type AtForkSide, nothingHooked, runBeforeHooks } from './at-fork';
+import { type AtForkSide, runBeforeHooks } from './at-fork';
 import { type ForkOptions, type ForkRequest, forkRequest } from './fork-options';
 import { forkRefusal, refusal } from './fork-support';
 import { beginChild } from './forked-child';
 import { all } from './inherit';
 import { multiThreaded, warnOfLostThreads } from './multi-threaded';
 
+let binding: NativeBinding | undefined;
 let forking = false;
 
 /**
@@ -23,7 +23,8 @@ export function fork(options?: ForkOptions): number {
   const request = forkRequest(options);
   const refused = forkRefusal();
   if (refused !== null) throw refused;
-  const native = nativeBinding();
+  binding ??= nativeBinding();
+  const native = binding;
   const refusedNow = refusalNow(native);
   if (refusedNow !== null) throw refusedNow;
   forking = true;
@@ -41,7 +42,7 @@ export function fork(options?: ForkOptions): number {
 function carryOut(
   native: NativeBinding,
   request: ForkRequest,
-  runAfterHooks: (side: AtForkSide) => void,
+  runAfterHooks: ((side: AtForkSide) => void) | null,
   isRehearsal: boolean,
 ): number {
   const { lockTimeout, quiesceTimeout, copySharedMappings, pendingWork, lostThreads, inherited } = request;
@@ -50,15 +51,16 @@ function carryOut(
     : native.fork(lockTimeout, quiesceTimeout, copySharedMappings, pendingWork, lostThreads.bits, lostThreads.allowed);
   if (forked === 0) {
     beginChild(native, inherited, isRehearsal);
-    runAfterHooks('child');
-    return forked;
+    runAfterHooks?.('child');
+    return 0;
   }
-  runAfterHooks('parent');
-  if (isFailure(forked)) {
+  runAfterHooks?.('parent');
+  if (typeof forked !== 'number') {
     throw forked.code === 'ERR_ATFORK_MULTITHREADED' ? multiThreaded(native) : fromNative(ForkError, forked);
   }
-  if (lostThreads.bits !== 0) warnOfLostThreads(native, fork);
-  return forked;
+  if (forked > 0) return forked;
+  warnOfLostThreads(native, fork);
+  return -forked;
 }
 
 /** So many that V8 compiles what is called, and notes of what kinds its objects are. */
@@ -74,18 +76,14 @@ function rehearse(native: NativeBinding, request: ForkRequest): void {
   if (rehearsedAt !== undefined && Math.abs(now - rehearsedAt) < rehearsalLasts) return;
   const times = rehearsedAt === undefined ? firstRehearsals : 1;
   rehearsedAt = now;
-  for (let i = 0; i < times; ++i) carryOut(native, { ...request, inherited: all }, nothingHooked, true);
+  for (let i = 0; i < times; ++i) carryOut(native, { ...request, inherited: all }, null, true);
 }
 
 /** Why there can be no fork at this moment; null where there can. */
 function refusalNow(native: NativeBinding): ForkError | null {
   if (forking) return refusal('ERR_ATFORK_REENTRANT');
-  if (isExiting()) return refusal('ERR_ATFORK_TEARDOWN');
+  // From the moment that 'exit' is emitted: as in CPython, what is being taken down is not forked.
+  if ((process as { _exiting?: boolean })._exiting === true) return refusal('ERR_ATFORK_TEARDOWN');
   const prevented = native.checkForkPermit();
   return prevented === null ? null : fromNative(ForkError, prevented);
-}
-
-/** From the moment that 'exit' is emitted: as in CPython, what is being taken down is not forked. */
-function isExiting(): boolean {
-  return (process as unknown as { _exiting?: boolean })._exiting === true;
 }

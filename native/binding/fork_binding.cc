@@ -53,9 +53,9 @@ runtime::PendingWork ToPendingWork(const Napi::Value& value) {
   return kValues[value.As<Napi::Number>().Uint32Value()];
 }
 
-// fork(lockTimeoutMs, quiesceTimeoutMs, copySharedMappings, pendingWork, lostThreads, allowed) -> pid or a
-// NativeErrorInfo. In the parent each object that is made, and each name that is looked up, is one more page that was
-// shared with the child a moment ago.
+// fork(lockTimeoutMs, quiesceTimeoutMs, copySharedMappings, pendingWork, lostThreads, allowed) -> pid, negative where
+// threads were lost, or a NativeErrorInfo. In the parent each object that is made, and each name that is looked up, is
+// one more page that was shared with the child a moment ago.
 Napi::Value Fork(const Napi::CallbackInfo& info) {
   Napi::Env env = info.Env();
   uv_loop_t* loop = nullptr;
@@ -65,7 +65,7 @@ Napi::Value Fork(const Napi::CallbackInfo& info) {
                                         ToPendingWork(info[3]), ToLostThreadsOptions(info[4], info[5])};
   Result<pid_t> pid = runtime::Fork(loop, options);
   if (!pid) return ToNativeErrorInfo(env, pid.error());
-  return Napi::Number::New(env, pid.value());
+  return Napi::Number::New(env, runtime::LostThreads().empty() ? pid.value() : -pid.value());
 }
 
 // poolWork() -> what a thread of libuv's pool does, '' for none, or a NativeErrorInfo.

@@ -94,7 +94,7 @@ void WaitForRelease(ParkedThread* thread) {
     OpenGate();
     thread->state.store(ParkState::kReleased);
   }
-  Futex(&park_signal.round, FUTEX_WAKE, INT_MAX, nullptr);  // see WakeAllReleased
+  Futex(&park_signal.round, FUTEX_WAKE, 2, nullptr);  // see WakeAllReleased
 }
 
 // Saves what a new kernel thread needs besides the registers, which the signal frame holds.

@@ -79,8 +79,10 @@ int AskToPark(ParkedThread* thread);
 // Parent: lets a parked thread go on, once it is woken, or withdraws the question. Any state.
 void ReleaseParked(ParkedThread* thread);
 void WakeReleased();
-// The same, when nobody stays parked: the first wakes the others. To wake them all, the forking thread would take
-// longer than for all the rest of a small fork.
+// The same, when nobody stays parked: the first wakes two, each of which wakes two. To wake them all, the forking
+// thread would take longer than for all the rest of a small fork; and where many are woken at once, some are put on its
+// processor, and one of them, or the child that stands there too, runs before it. So a thread may still sleep when all
+// have been released: WakeReleased wakes it.
 void WakeAllReleased();
 
 // Waits until everybody who was asked has answered, at most until the absolute CLOCK_MONOTONIC `deadline_ns`.

@@ -107,6 +107,8 @@ class PoolHold {
 // perhaps for one that is. Those who are on their way, or have not been given a processor yet, would not come sooner if
 // the others ran. While they answer, there is time to look at the pool.
 Outcome TryPark(bool quick, int64_t until, Obstacle* obstacle, PoolHold* pool) {
+  // Who has not gone on since the last time would not answer, and could be mistaken for one that is parked now.
+  WakeReleased();
   CloseGate();
   int64_t waiting_since = kNoDeadline;
   for (;;) {
