@@ -1,7 +1,7 @@
 // loop_replacement.cc - see loop_replacement.h.
 // Runs in:  SnapshotLoopFds in the parent; the rest in the child, its only thread.
-// Calls:    epoll_create1(2), epoll_ctl(2), eventfd(2), pipe2(2), socketpair(2), dup3(2), open(2), lseek(2); proc(5)
-// fd, fdinfo.
+// Calls:    epoll_create1(2), epoll_ctl(2), eventfd(2), pipe2(2), timerfd_create(2), socketpair(2), dup3(2), open(2),
+// lseek(2); proc(5) fd, fdinfo.
 //           What is called here is libc's, not the watched import.
 #include "runtime/loop_replacement.h"
 
@@ -12,6 +12,7 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/timerfd.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -305,15 +306,15 @@ Status SnapshotLoopFds(int own_epoll_fd, int own_event_fd, bool workers) {
 }
 
 int ReplaceLoopFds() {
-  // A read end whose write end stays open and silent: never readable, never writable.
-  int silent[2];
-  if (pipe2(silent, O_NONBLOCK | O_CLOEXEC) != 0) return errno;
+  // A timer that is never set: never readable, never writable, and there is no other end to be kept.
+  const UniqueFd silent(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC));
+  if (!silent) return errno;
   int ended[2];
   if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ended) != 0) return errno;
   close(ended[1]);
   int failure = PrivatizeLoopRings();
   for (const Replacement& replacement : snapshot.replacements) {
-    const int error = Replace(replacement, {silent[0], ended[0]});
+    const int error = Replace(replacement, {silent.get(), ended[0]});
     if (failure == 0) failure = error;
   }
   for (const int epoll_fd : snapshot.epoll_fds) {
@@ -326,7 +327,6 @@ int ReplaceLoopFds() {
     if (!added && failure == 0) failure = errno;
   }
   close(ended[0]);
-  close(silent[0]);  // its duplicates keep the pipe; the write end stays open for as long as the child lives
   return failure;
 }
 

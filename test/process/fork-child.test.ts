@@ -59,6 +59,10 @@ describe('is a process of its own', () => {
     expect(await fixturePasses('fork-generations.cjs', { execArgv, timeout: 60_000 })).toBe(done);
   });
 
+  it('with no more descriptors, five generations deep', async () => {
+    expect(await fixturePasses('fork-descriptors.cjs')).toBe(done);
+  });
+
   it.each(['childOnly', 'inherited', 'caughtBefore'])('signals: %s', async (name) => {
     expect(await fixturePasses('fork-signals.cjs', { args: [name] })).toBe(done);
   });
