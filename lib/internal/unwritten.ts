@@ -51,7 +51,10 @@ function forget(state: WritableState): void {
   state.writecb = ignore;
 }
 
-/** What stdout and stderr are when they are files: there is no handle then. To ask `process` for one is to make it. */
+/**
+ * What stdout and stderr are when they are files: there is no handle then. To ask `process` for one is to make it, which in a
+ * parent changes nothing, and in a child takes time.
+ */
 function fileStreams(found: number): Stream[] {
   const streams: object[] = [];
   if ((found & stdoutFile) !== 0) streams.push(process.stdout);

@@ -113,6 +113,7 @@ void RestoreThreads(uv_loop_t* loop, const ParkedCounts& counts) {
   int error = RenewMathRandom();
   if (error != 0) AbandonChild("getrandom", error);
   ForgetQueryIds();
+  DisownVerdict();
   // Read now: uv_loop_fork makes pipes too.
   const PipeEnds signal_lock = LastPipe();
   error = ReplaceLoopFds();

@@ -1,10 +1,9 @@
 // fork_verdict.cc - see fork_verdict.h.
 // Runs in:  the forking thread; GiveUpFork in a signal handler. All but BeginVerdict is async-signal-safe.
-// Calls:    mmap(2), munmap(2), getpid(2).
+// Calls:    mmap(2), munmap(2).
 #include "runtime/fork_verdict.h"
 
 #include <sys/mman.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <cstdint>
@@ -18,7 +17,7 @@ enum Verdict : uint64_t { kUndecided, kGivenUp, kCommitted, kPerFork };
 
 // Process-wide: one fork at a time. The word is shared with the child that is being made.
 std::atomic<uint64_t>* word = nullptr;
-pid_t owner = 0;
+bool is_own = false;
 uint64_t fork_number = 0;
 
 static_assert(std::atomic<uint64_t>::is_always_lock_free, "it is shared between processes");
@@ -35,16 +34,18 @@ uint64_t Decide(Verdict wanted) {
 bool IsVerdictMapping(uintptr_t address) { return address == reinterpret_cast<uintptr_t>(word); }
 
 Status BeginVerdict() {
-  if (owner != getpid()) {
+  if (!is_own) {
     void* const page = mmap(nullptr, sizeof *word, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (page == MAP_FAILED) return Error::Errno("mmap", "fork");
     if (word != nullptr) munmap(word, sizeof *word);
     word = new (page) std::atomic<uint64_t>(0);
-    owner = getpid();
+    is_own = true;
   }
   word->store(++fork_number * kPerFork);
   return Unit{};
 }
+
+void DisownVerdict() { is_own = false; }
 
 bool GiveUpFork() { return Decide(kGivenUp) == kGivenUp; }
 

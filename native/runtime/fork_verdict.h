@@ -18,6 +18,9 @@ bool IsVerdictMapping(uintptr_t address);
 // Forking thread, before anybody is parked. A process that has forks of its own has a word of its own.
 Status BeginVerdict();
 
+// Child: the word that it has is its parent's. Not told by getpid(2), which in a new pid namespace may be the parent's.
+void DisownVerdict();
+
 // A parked thread: true when the fork does not count from here on; false when it does.
 bool GiveUpFork();
 
