@@ -11,7 +11,10 @@ import {
 export interface ForkOptions extends MultiThreadedOptions {
   /** Milliseconds to wait for the holder of `globalLock`; Infinity must be asked for. Default 10,000. */
   lockTimeout?: number;
-  /** Milliseconds to wait until every other thread stands where a fork can be survived. Default 1,000. */
+  /**
+   * Milliseconds to wait until every other thread stands where a fork can be survived; 0 is one try, of up to 20. Default
+   * 1,000.
+   */
   quiesceTimeout?: number;
   /**
    * Memory that is mapped MAP_SHARED and writable (a database in WAL mode, POSIX shared memory), while Workers run. They

@@ -27,6 +27,7 @@ export function fork(options?: ForkOptions): number {
   const native = binding;
   const refusedNow = refusalNow(native);
   if (refusedNow !== null) throw refusedNow;
+  reserveStack();
   forking = true;
   try {
     finishReadingCertificates();
@@ -61,6 +62,21 @@ function carryOut(
   if (forked > 0) return forked;
   warnOfLostThreads(native, fork);
   return -forked;
+}
+
+/**
+ * A call takes a word of stack for each argument. These are 64 KB: where V8 has to compile a function of Node's, it wants
+ * some 48.
+ */
+const words = new Array<undefined>(8192).fill(undefined);
+const { apply } = Reflect;
+
+/**
+ * @throws RangeError where the stack is nearly used up: a child would throw it in the midst of what it does before its fork()
+ * returns, and a catch block would run in both processes.
+ */
+function reserveStack(): void {
+  apply(() => undefined, undefined, words);
 }
 
 /** So many that V8 compiles what is called, and notes of what kinds its objects are. */

@@ -8,7 +8,7 @@ import { unwrap } from '../internal/native-result';
 import { validateObject, validateTimeout } from '../internal/validate';
 
 export interface QuiesceOptions {
-  /** Milliseconds to wait; Infinity must be asked for. Default 1,000. */
+  /** Milliseconds to wait; 0 looks twice, within some 2. Infinity must be asked for. Default 1,000. */
   timeout?: number;
 }
 
@@ -29,11 +29,12 @@ export async function quiesce(options: QuiesceOptions = {}): Promise<void> {
   const refused = forkRefusal();
   if (refused !== null) throw refused;
   const deadline = performance.now() + timeout;
-  for (let next: number = pauses[0]; ; next = Math.min(2 * next, pauses[1])) {
+  for (let looks = 1, next: number = pauses[0]; ; ++looks, next = Math.min(2 * next, pauses[1])) {
     const work = unwrap(ForkError, nativeBinding().poolWork());
     if (work === '') return;
     const left = deadline - performance.now();
-    if (left <= 0) throw refusal('ERR_ATFORK_QUIESCE_TIMEOUT', work);
+    // The first look may be what has started the pool.
+    if (left <= 0 && looks > 1) throw refusal('ERR_ATFORK_QUIESCE_TIMEOUT', work);
     await pause(Math.min(next, left));
   }
 }

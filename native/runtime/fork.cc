@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstring>
 
@@ -65,6 +66,9 @@ class LockHeld {
 
 // What confined threads of the parent's pool do at most: fail what is queued.
 constexpr double kPoolPatienceMs = 30000;
+
+// With a timeout of 0 there is one try to stop the others, which takes its time too.
+constexpr double kOneTryMs = 20;
 
 // Main thread only.
 ForkTimings timings;
@@ -306,7 +310,7 @@ Result<pid_t> Fork(uv_loop_t* loop, const ForkOptions& options) {
   if (pending != 0) {
     return Error::Refused("ERR_ATFORK_PENDING_WORK", "fork", std::to_string(pending) + " of the main thread's");
   }
-  const int64_t deadline = DeadlineAfterMs(options.quiesce_timeout_ms);
+  const int64_t deadline = DeadlineAfterMs(std::max(options.quiesce_timeout_ms, kOneTryMs));
   const PoolRest rest = options.pending_work == PendingWork::kWait ? PoolRest::kNothingBegun : PoolRest::kWaiting;
   PrepareLostThreads(options.lost_threads);
   Status pool = LearnPool(deadline);

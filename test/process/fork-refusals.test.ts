@@ -13,6 +13,7 @@ describe('fork() refuses', () => {
     ["in an 'exit' listener", 'teardown'],
     ['options that are none', 'options'],
     ['options that are none, in a Worker', 'optionsInWorker'],
+    ['where the stack ends', 'stackOverflow'],
     ['while a Worker keeps the lock', 'lock'],
     ['while a Worker is in a system call', 'workerStays'],
     ['while a Worker is in spawnSync', 'workerSpawnSyncStays'],
@@ -23,6 +24,10 @@ describe('fork() refuses', () => {
   ])('%s', async (_, name) => {
     expect(await fixturePasses('fork-refusals.cjs', { args: [name] })).toBe('done\n');
   });
+});
+
+it('tries once where there is no time', async () => {
+  expect(await fixturePasses('fork-refusals.cjs', { args: ['noTimeout'] })).toBe('done\n');
 });
 
 it('gives up when a handler of another library wants what a Worker holds that stands still', async () => {

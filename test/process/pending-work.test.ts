@@ -18,3 +18,4 @@ describe("what libuv's pool has been asked for is the parent's", () => {
 
 it("'throw' refuses where there is any", () => passes('refused'));
 it("'wait' and quiesce() wait until nothing is inside the pool", () => passes('waits'));
+it('quiesce() with no time looks', () => passes('looks'));
