@@ -12,7 +12,7 @@ import { errnoName } from '../errors';
 import { type Owner, activeHandles, handleName, isStdio } from './active-handles';
 import { leaveCluster } from './inherited-cluster';
 import { type HttpSocket, destroyConnections } from './inherited-connections';
-import { hasLoaded } from './loaded-modules';
+import { hasLoaded, loadedNet } from './loaded-modules';
 import { type NativeHandles, inheritedHandles } from './native-handles';
 import { type Emitter, hidden, silence, silenceForNow } from './silence';
 import { forgetUnwritten } from './unwritten';
@@ -72,8 +72,7 @@ function loadedClasses(): {
   Server: typeof netModule.Server | null;
   DatagramSocket: typeof dgramModule.Socket | null;
 } {
-  // eslint-disable-next-line @typescript-eslint/no-require-imports -- see above
-  const net = hasLoaded('net') ? (require('node:net') as typeof netModule) : null;
+  const net = loadedNet();
   // eslint-disable-next-line @typescript-eslint/no-require-imports -- see above
   const dgram = hasLoaded('dgram') ? (require('node:dgram') as typeof dgramModule) : null;
   return { Socket: net?.Socket ?? null, Server: net?.Server ?? null, DatagramSocket: dgram?.Socket ?? null };

@@ -1,3 +1,5 @@
+import type * as netModule from 'node:net';
+
 const prefix = 'NativeModule ';
 
 /** Of `process.moduleLoadList`, which only grows: names, and how many of its entries have been looked at. */
@@ -13,4 +15,10 @@ export function hasLoaded(module: string): boolean {
     if (entry?.startsWith(prefix) === true) loaded.add(entry.slice(prefix.length));
   }
   return loaded.has(module);
+}
+
+/** node:net; null where nobody has loaded it: a child does not load it only to look. */
+export function loadedNet(): typeof netModule | null {
+  // eslint-disable-next-line @typescript-eslint/no-require-imports -- see above
+  return hasLoaded('net') ? (require('node:net') as typeof netModule) : null;
 }

@@ -3,7 +3,7 @@
  * pipe or they are corked, is the parent's to write: here nothing is left of it but the place in the queue. The callbacks
  * of these writes are heard in the parent only.
  */
-import { activeHandles, isStdio } from './active-handles';
+import { isStdio, stdioStreams } from './active-handles';
 import { hasLoaded } from './loaded-modules';
 import { type NativeHandles, stderrFile, stdoutFile } from './native-handles';
 
@@ -27,8 +27,8 @@ let known: { handles: Stream[]; files: Stream[]; found: number; hasFiles: boolea
 export function forgetUnwritten(native: NativeHandles, found: number, isRehearsal: boolean): void {
   const hasFiles = hasLoaded('internal/fs/sync_write_stream');
   const isKnown = known?.found === found && known.hasFiles === hasFiles && known.handles.every(isStdio);
-  if (isRehearsal || !isKnown) {
-    const handles = activeHandles(native).filter(isStdio);
+  if (!isKnown) {
+    const handles = stdioStreams(native);
     known = { handles, files: hasFiles ? fileStreams(found) : [], found, hasFiles };
   }
   forgetThose(known?.handles, isRehearsal);

@@ -23,8 +23,15 @@ let learnt: ForkError | null | undefined;
 /** What fork() would throw here whatever its arguments; null when it would not. Never throws. */
 export function forkRefusal(): ForkError | null {
   if (loadRefusal !== null) return loadRefusal;
-  if (learnt === undefined) learnt = learn();
-  return learnt;
+  if (learnt !== undefined) return learnt;
+  try {
+    const failed = learnMathRandom(nativeBinding());
+    learnt = failed === null ? null : fromNative(ForkError, failed);
+    return learnt;
+  } catch (error) {
+    // Not for ever: it may have been the stack that was used up.
+    return refusal('ERR_ATFORK_UNSUPPORTED', `node:vm: ${String(error)}`);
+  }
 }
 
 function prepare(): ForkError | null {
@@ -39,13 +46,4 @@ function prepare(): ForkError | null {
   watchWebSockets();
   const incomplete = watchWorkers(binding);
   return incomplete === null ? null : refusal('ERR_ATFORK_UNSUPPORTED', incomplete);
-}
-
-function learn(): ForkError | null {
-  try {
-    const failed = learnMathRandom(nativeBinding());
-    return failed === null ? null : fromNative(ForkError, failed);
-  } catch (error) {
-    return refusal('ERR_ATFORK_UNSUPPORTED', `node:vm: ${String(error)}`);
-  }
 }

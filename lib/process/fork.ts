@@ -21,21 +21,33 @@ let forking = false;
  */
 export function fork(options?: ForkOptions): number {
   const request = forkRequest(options);
+  reserveStack();
   const refused = forkRefusal();
   if (refused !== null) throw refused;
   binding ??= nativeBinding();
   const native = binding;
   const refusedNow = refusalNow(native);
   if (refusedNow !== null) throw refusedNow;
-  reserveStack();
   forking = true;
   try {
     finishReadingCertificates();
     prepareRandomness();
     rehearse(native, request);
-    return carryOut(native, request, runBeforeHooks(request.beforeErrors, request.onHookError), false);
+    const runAfterHooks = runBeforeHooks(request.beforeErrors, request.onHookError);
+    if (runAfterHooks !== null) prepareAgain(runAfterHooks);
+    return carryOut(native, request, runAfterHooks, false);
   } finally {
     forking = false;
+  }
+}
+
+/** A hook may have been the first in this process to ask for a random value. */
+function prepareAgain(runAfterHooks: (side: AtForkSide) => void): void {
+  try {
+    prepareRandomness();
+  } catch (error) {
+    runAfterHooks('parent');
+    throw error;
   }
 }
 
@@ -91,8 +103,8 @@ function rehearse(native: NativeBinding, request: ForkRequest): void {
   const now = milliseconds();
   if (rehearsedAt !== undefined && Math.abs(now - rehearsedAt) < rehearsalLasts) return;
   const times = rehearsedAt === undefined ? firstRehearsals : 1;
-  rehearsedAt = now;
   for (let i = 0; i < times; ++i) carryOut(native, { ...request, inherited: all }, null, true);
+  rehearsedAt = now;
 }
 
 /** Why there can be no fork at this moment; null where there can. */

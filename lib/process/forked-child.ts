@@ -6,6 +6,7 @@ import { renewRandomness } from '../internal/randomness';
 import { hasReports, renameReports } from '../internal/reports';
 import { throwLater } from '../internal/throw-later';
 import { endWorkers } from '../internal/workers';
+import { refusal } from './fork-support';
 import type { Inherited } from './inherit';
 import { dropPendingWarning } from './multi-threaded';
 
@@ -17,8 +18,7 @@ export function beginChild(native: NativeBinding, inherited: Inherited, isRehear
   dropPendingWarning(isRehearsal);
   const workers = native.hasWorkersToEnd();
   try {
-    const value = native.getpid();
-    Object.defineProperty(process, 'pid', { value, writable: false, enumerable: true, configurable: true });
+    setPid(native, isRehearsal);
     // They are held until they have been told: none runs a line of its own code here.
     if (workers) endWorkers(native);
   } finally {
@@ -33,6 +33,16 @@ export function beginChild(native: NativeBinding, inherited: Inherited, isRehear
   if (!inherited.timers) attempt(clearTimers);
   if (!inherited.exitListeners) process.removeAllListeners('exit');
   if (hasReports() && !isRehearsal) attempt(renameReports);
+}
+
+/** A frozen `process` keeps its pid: in a rehearsal that is a refusal. */
+function setPid(native: NativeBinding, isRehearsal: boolean): void {
+  if (isRehearsal && Object.getOwnPropertyDescriptor(process, 'pid')?.configurable === false) {
+    throw refusal('ERR_ATFORK_UNSUPPORTED', 'process.pid cannot be changed');
+  }
+  const value = native.getpid();
+  const target = isRehearsal ? {} : process;
+  attempt(() => Object.defineProperty(target, 'pid', { value, writable: false, enumerable: true, configurable: true }));
 }
 
 /** Much here is the program's to replace. fork() must not throw in the child: a catch block would run in both processes. */

@@ -35,6 +35,6 @@ export async function quiesce(options: QuiesceOptions = {}): Promise<void> {
     const left = deadline - performance.now();
     // The first look may be what has started the pool.
     if (left <= 0 && looks > 1) throw refusal('ERR_ATFORK_QUIESCE_TIMEOUT', work);
-    await pause(Math.min(next, left));
+    await pause(Math.max(0, Math.min(next, left)));
   }
 }

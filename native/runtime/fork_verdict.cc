@@ -23,8 +23,8 @@ uint64_t fork_number = 0;
 static_assert(std::atomic<uint64_t>::is_always_lock_free, "it is shared between processes");
 
 // What it is after all, when `wanted` comes too late.
-uint64_t Decide(Verdict wanted) {
-  const uint64_t base = fork_number * kPerFork;
+uint64_t Decide(uint64_t number, Verdict wanted) {
+  const uint64_t base = number * kPerFork;
   uint64_t found = base;
   return word->compare_exchange_strong(found, base + wanted) ? wanted : found - base;
 }
@@ -47,9 +47,11 @@ Status BeginVerdict() {
 
 void DisownVerdict() { is_own = false; }
 
-bool GiveUpFork() { return Decide(kGivenUp) == kGivenUp; }
+uint64_t ForkNumber() { return fork_number; }
+
+bool GiveUpFork(uint64_t number) { return Decide(number, kGivenUp) == kGivenUp; }
 
 // A parent that has gone on to another fork had committed to this one.
-bool CommitFork() { return Decide(kCommitted) != kGivenUp; }
+bool CommitFork() { return Decide(fork_number, kCommitted) != kGivenUp; }
 
 }  // namespace atfork::runtime

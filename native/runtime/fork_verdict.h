@@ -21,8 +21,11 @@ Status BeginVerdict();
 // Child: the word that it has is its parent's. Not told by getpid(2), which in a new pid namespace may be the parent's.
 void DisownVerdict();
 
-// A parked thread: true when the fork does not count from here on; false when it does.
-bool GiveUpFork();
+// The fork that is being made. For a thread that parks.
+uint64_t ForkNumber();
+
+// A parked thread: true when that fork does not count from here on; false when it does, or is over.
+bool GiveUpFork(uint64_t number);
 
 // Forking thread, in the parent and in the child: false when it has been given up.
 bool CommitFork();

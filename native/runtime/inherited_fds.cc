@@ -62,6 +62,11 @@ bool IsStream(const uv_handle_t* handle) {
   return handle->type == UV_NAMED_PIPE || handle->type == UV_TCP || handle->type == UV_TTY;
 }
 
+bool IsChannelOrServer(const uv_handle_t* handle) {
+  if (handle->type == UV_NAMED_PIPE && reinterpret_cast<const uv_pipe_t*>(handle)->ipc != 0) return true;
+  return IsStream(handle) && reinterpret_cast<const uv_stream_t*>(handle)->connection_cb != nullptr;
+}
+
 bool IsFile(int fd) {
   struct stat status;
   return fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
@@ -78,14 +83,18 @@ void Look(uv_handle_t* handle, Search* search) {
   if (handle->type == UV_NAMED_PIPE && search->kinds.queued) KeepFile(reinterpret_cast<uv_pipe_t*>(handle));
   uv_os_fd_t fd = -1;
   const bool is_open = uv_fileno(handle, &fd) == 0;
-  if (is_open && fd <= STDERR_FILENO && IsStream(handle)) {
+  const bool is_stdio = is_open && fd <= STDERR_FILENO;
+  const bool is_connection = IsStream(handle) && !IsChannelOrServer(handle);
+  if (is_stdio && IsStream(handle)) {
     search->handles += kStdioStream;
     if (search->kinds.queued) ForgetQueuedWrites(reinterpret_cast<uv_stream_t*>(handle));
-    return;
   }
-  if (IsStream(handle) || handle->type == UV_UDP || handle->type == UV_FS_EVENT || handle->type == UV_PROCESS) {
+  if ((is_connection && !is_stdio) || IsChannelOrServer(handle) || handle->type == UV_UDP ||
+      handle->type == UV_FS_EVENT || handle->type == UV_PROCESS) {
     search->handles |= kHandles;
   }
+  // What prints must not find something else there.
+  if (is_stdio) return;
   if (is_open && IsOneOf(handle, fd, search->kinds)) search->fds.push_back(fd);
 }
 

@@ -82,6 +82,8 @@ bool Answer(ParkedThread* thread, ParkState state) {
 }
 
 void WaitForRelease(ParkedThread* thread) {
+  // By the time that it gives up, there may be another: the process may have been stopped meanwhile.
+  const uint64_t fork = ForkNumber();
   int64_t deadline = DeadlineAfterMs(kOversleepMs);
   for (;;) {
     // A release after this has moved on from it.
@@ -89,7 +91,7 @@ void WaitForRelease(ParkedThread* thread) {
     if (thread->state.load(std::memory_order_acquire) != ParkState::kParked) break;
     if (FutexWait(&park_signal.round, round, deadline)) continue;
     deadline = kNoDeadline;
-    if (!GiveUpFork()) continue;
+    if (!GiveUpFork(fork)) continue;
     // Who waits there is not parked, and would be waited for.
     OpenGate();
     thread->state.store(ParkState::kReleased);

@@ -46,7 +46,8 @@ export async function runFixture(fixture: string, options: FixtureOptions = {}):
   const argv = [...(options.execArgv ?? []), path.resolve(fixtures, fixture), ...(options.args ?? [])];
   const child = spawn(node, argv, {
     detached: true,
-    env: { ...process.env, NODE_OPTIONS: '', ...options.env, [name]: value },
+    // Options of Node that the caller has, and certificates to read, are not for it.
+    env: { ...process.env, NODE_OPTIONS: '', NODE_EXTRA_CA_CERTS: '', ...options.env, [name]: value },
     stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
   });
   const output = collectOutput(child);

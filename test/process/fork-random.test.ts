@@ -25,6 +25,10 @@ describe('no value of parent, child and grandchild is in another', () => {
     expect(output).toBe('done\n');
   });
 
+  it('when a hook is the first to draw', async () => {
+    expect(await fixturePasses('fork-random-in-hook.cjs')).toBe('done\n');
+  });
+
   it('where what node:crypto has drawn ahead cannot be found', async () => {
     const execArgv = ['--frozen-intrinsics', '--no-warnings'];
     expect(await fixturePasses('fork-random.cjs', { args: ['untouched'], execArgv })).toBe('done\n');

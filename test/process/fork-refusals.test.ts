@@ -14,6 +14,8 @@ describe('fork() refuses', () => {
     ['options that are none', 'options'],
     ['options that are none, in a Worker', 'optionsInWorker'],
     ['where the stack ends', 'stackOverflow'],
+    ["where the stack ends, at the process's first fork", 'stackOverflowAtFirst'],
+    ['where process.pid cannot be changed', 'fixedPid'],
     ['while a Worker keeps the lock', 'lock'],
     ['while a Worker is in a system call', 'workerStays'],
     ['while a Worker is in spawnSync', 'workerSpawnSyncStays'],

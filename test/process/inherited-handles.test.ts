@@ -25,7 +25,7 @@ describe('a child closes what it has inherited, and nobody else notices', () => 
   it.each(['ofServer', 'overSocket', 'insideTls'])('with 10 MB queued on TLS over another socket: %s', passesTls);
   it.each(['idle', 'beingRead', 'handshake', 'https', 'http2'])('TLS: %s', passesTls);
   it('http2', () => passesHttp('http2'));
-  it.each(['queries', 'channels', 'datagrams', 'watchers'])('%s', passes);
+  it.each(['queries', 'channels', 'channelOnStdin', 'datagrams', 'watchers'])('%s', passes);
 });
 
 it.each([

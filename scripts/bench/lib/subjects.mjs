@@ -25,7 +25,12 @@ const running = new Set();
 export function startSubject(name, args, { node, execArgv = [] }) {
   const file = path.join(root, 'scripts', 'bench', 'subjects', `${name}.cjs`);
   // In a process group of its own, so that forked children can be killed with it.
-  const child = spawn(node, [...execArgv, file, ...args], { stdio: ['pipe', 'pipe', 'inherit'], detached: true });
+  const child = spawn(node, [...execArgv, file, ...args], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+    detached: true,
+    // Node 20 reads the certificates at its start, for as long as all the rest of it takes; and fork() before the first fork.
+    env: { ...process.env, NODE_OPTIONS: '', NODE_EXTRA_CA_CERTS: '' },
+  });
   const kill = () => {
     try {
       process.kill(-child.pid, 'SIGKILL');

@@ -1,5 +1,5 @@
 'use strict';
-/** A process with nothing in it, that starts others in each of three ways, in turns. */
+/** A process with nothing in it, that starts others. Argument: the way. */
 const childProcess = require('node:child_process');
 const { once } = require('node:events');
 const fs = require('node:fs');
@@ -12,24 +12,18 @@ const { fork, waitpid, _exit } = atfork();
 const [readEnd, writeEnd] = benchAddon().makePipe();
 const firstMessage = path.join(__dirname, 'first-message.cjs');
 
+const way = { fork: byFork, childProcess: byChildProcess, worker: byWorker }[process.argv[2]];
+
 serve({
+  settle,
+
   /**
-   * Each way `rounds` times. Microseconds from the call to the first JavaScript in the new process or thread, by its own
-   * clock (CLOCK_MONOTONIC, which all of them share), and until its first message was here.
+   * Once. Microseconds from the call to the first JavaScript in the new process or thread, by its own clock
+   * (CLOCK_MONOTONIC, which all of them share), and until its first message was here.
    */
-  async measure(rounds) {
-    await settle();
-    const ways = { fork: byFork, childProcess: byChildProcess, worker: byWorker };
-    const samples = Object.fromEntries(Object.keys(ways).map((name) => [name, { firstJs: [], message: [] }]));
-    for (let round = -1; round < rounds; ++round) {
-      for (const [name, way] of Object.entries(ways)) {
-        const { called, firstJs, message } = await way();
-        if (round < 0) continue; // not the first of its kind: what it loads lazily is loaded once
-        samples[name].firstJs.push(firstJs - called);
-        samples[name].message.push(message - called);
-      }
-    }
-    return samples;
+  async measure() {
+    const { called, firstJs, message } = await way();
+    return { firstJs: firstJs - called, message: message - called };
   },
 });
 
