@@ -18,7 +18,7 @@ enum Verdict : uint64_t { kUndecided, kGivenUp, kCommitted, kPerFork };
 // Process-wide: one fork at a time. The word is shared with the child that is being made.
 std::atomic<uint64_t>* word = nullptr;
 bool is_own = false;
-uint64_t fork_number = 0;
+std::atomic<uint64_t> fork_number{0};
 
 static_assert(std::atomic<uint64_t>::is_always_lock_free, "it is shared between processes");
 
@@ -41,17 +41,17 @@ Status BeginVerdict() {
     word = new (page) std::atomic<uint64_t>(0);
     is_own = true;
   }
-  word->store(++fork_number * kPerFork);
+  word->store((fork_number.fetch_add(1) + 1) * kPerFork);
   return Unit{};
 }
 
 void DisownVerdict() { is_own = false; }
 
-uint64_t ForkNumber() { return fork_number; }
+uint64_t ForkNumber() { return fork_number.load(std::memory_order_relaxed); }
 
 bool GiveUpFork(uint64_t number) { return Decide(number, kGivenUp) == kGivenUp; }
 
 // A parent that has gone on to another fork had committed to this one.
-bool CommitFork() { return Decide(fork_number, kCommitted) != kGivenUp; }
+bool CommitFork() { return Decide(ForkNumber(), kCommitted) != kGivenUp; }
 
 }  // namespace atfork::runtime
