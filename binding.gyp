@@ -34,14 +34,20 @@
         "native/posix/fresh_random.cc",
         "native/posix/glibc_compat.cc",
         "native/posix/libc_symbols.cc",
+        "native/posix/lock_registry.cc",
+        "native/posix/lock_wait.cc",
+        "native/posix/named_lock.cc",
         "native/posix/private_copy.cc",
         "native/posix/process_lock.cc",
+        "native/posix/process_semaphore.cc",
         "native/posix/process_state.cc",
         "native/posix/range_set.cc",
         "native/posix/stillness.cc",
         "native/posix/thread_census.cc",
+        "native/posix/thread_directory.cc",
         "native/posix/thread_layout.cc",
-        "native/posix/wait.cc"
+        "native/posix/wait.cc",
+        "native/posix/wait_graph.cc"
       ]
     },
     {
@@ -53,6 +59,7 @@
         "native/binding/fork_binding.cc",
         "native/binding/handle_binding.cc",
         "native/binding/lock_binding.cc",
+        "native/binding/loop_waits.cc",
         "native/binding/permit_binding.cc",
         "native/binding/process_binding.cc",
         "native/binding/random_binding.cc",
@@ -71,6 +78,7 @@
         "native/runtime/loop_fds.cc",
         "native/runtime/loop_replacement.cc",
         "native/runtime/loop_rings.cc",
+        "native/runtime/loop_waker.cc",
         "native/runtime/lost_threads.cc",
         "native/runtime/math_random.cc",
         "native/runtime/openssl_seed.cc",
@@ -119,6 +127,8 @@
             "test/native/function_name_test.cc",
             "test/native/hold_test.cc",
             "test/native/libc_symbols_test.cc",
+            "test/native/lock_queue_test.cc",
+            "test/native/lock_registry_test.cc",
             "test/native/process_lock_fork_test.cc",
             "test/native/process_lock_test.cc",
             "test/native/stillness_test.cc",
@@ -157,7 +167,7 @@
       "targets": [
         {
           "target_name": "bench",
-          "sources": ["scripts/bench/native/bench.cc"],
+          "sources": ["scripts/bench/native/bench.cc", "scripts/bench/native/locks.cc"],
           "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
           "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED"]
         }

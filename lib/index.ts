@@ -16,7 +16,12 @@ export { threads } from './census/threads';
 export type { ThreadAfterFork, ThreadInfo, ThreadKind } from './census/threads';
 
 export { globalLock } from './locks/global-lock';
-export type { AcquireOptions, Lock, LockGuard, LockOwner } from './locks/lock';
+export type { AcquireAsyncOptions, AcquireOptions, Lock, LockGuard, LockOwner } from './locks/lock';
+export { namedLock, namedSemaphore } from './locks/named-lock';
+export type { NamedLockOptions } from './locks/named-lock';
+export type { Semaphore } from './locks/process-semaphore';
+export { queryLocks } from './locks/query-locks';
+export type { LockInfo, LockSnapshot } from './locks/query-locks';
 
 export { registerAtFork } from './process/at-fork';
 export type { AtForkHooks, AtForkRegistration, AtForkSide, HookErrorHandler } from './process/at-fork';

@@ -1,43 +1,85 @@
 /** What native/binding/lock_binding.cc offers to JavaScript: the in-process locks. */
+import type { NativeErrorInfo } from '../errors';
 
-/**
- * Why a lock was not acquired (AcquireStatus of native/posix/process_lock.h, negated). What is not negative is a ticket:
- * it stands for one acquisition, and its lowest bit says that the lock's last owner had died.
- */
+/** What an attempt to take a lock came to (AcquireStatus of native/posix/process_lock.h). */
 export const lockStatus = {
+  acquired: 0,
+  /** Acquired; its last owner ended while it held it. */
+  ownerDied: 1,
   /** Another thread holds it. */
-  timedOut: -2,
+  timedOut: 2,
   /** It was orphaned, and released without `makeConsistent()`. */
-  notRecoverable: -3,
+  notRecoverable: 3,
   /** This thread is about to be ended: it belongs to the parent of this process. */
-  cancelled: -4,
+  cancelled: 4,
   /** This thread holds it already, as often as can be counted. */
-  tooDeep: -5,
+  tooDeep: 5,
+  /** Its owner waits, perhaps by way of others, for what this thread holds. */
+  deadlock: 6,
 } as const;
 
-export interface NativeLockOwner {
-  pid: number;
+export interface NativeLockThread {
   /** 0: not known. */
+  pid: number;
   tid: number;
+  /** -1: it runs no JavaScript. */
+  threadId: number;
+  label: string;
+  isLoop: boolean;
+}
+
+export interface NativeLockOwner extends NativeLockThread {
   /** 0: it ended holding the lock, and nobody has taken it since. */
   depth: number;
 }
 
-/** The methods of one lock. */
-export interface NativeLockMethods {
+/** Who holds a lock, or waits for it. */
+export interface NativeLockUser extends NativeLockThread {
+  name: string;
+  /** LockKind of native/posix/lock.h. */
+  kind: number;
+}
+
+/** One lock. Its methods are functions of their own, which need no `this`. */
+export interface NativeProcessLock {
+  /** The lock's word, and how often its owner holds it beyond once: `lock-words.ts`. Null: this V8 cannot show it. */
+  words: ArrayBuffer | null;
   tryAcquire(): number;
-  /** `timeout` in milliseconds. Blocks the thread: nothing, `worker.terminate()` included, reaches it meanwhile. */
-  acquire(timeout: number): number;
-  /** False when this thread does not hold the lock, or `ticket` is of a process that this one was forked from. */
-  release(ticket?: number): boolean;
-  isCurrent(ticket: number): boolean;
+  /** `timeout` in milliseconds; `goOn` is called now and then, so that V8 can end a thread that waits. */
+  acquire(timeout: number, goOn: () => void): number;
   /** False when this thread does not hold the lock. */
+  release(): boolean;
   makeConsistent(): boolean;
+  /** The same for what this thread's event loop holds. */
+  releaseByLoop(): boolean;
+  makeConsistentByLoop(): boolean;
+  /** For this thread's event loop. `lockStatus.timedOut`: the listener will hear of `id`. */
+  enqueue: (id: number) => number;
   isHeld(): boolean;
   isOrphaned(): boolean;
   owner(): NativeLockOwner | null;
+  /** How many acquisitions of it there are, those of one thread counted once if it is no semaphore. */
+  holders(): number;
 }
 
 export interface NativeLock {
-  readonly globalLock: NativeLockMethods;
+  /** The calling thread's token and generation: `lock-words.ts`. */
+  readonly identity: ArrayBuffer | null;
+  /** The second of those. */
+  generation(): number;
+  /** What others are told of this thread. */
+  nameThread(threadId: number, label: string): void;
+  readonly lockWaits: {
+    /** `listener` hears of every wait of this thread's event loop that is over; without arguments it is a test call. */
+    listen(listener: (id?: number, status?: number) => void): void;
+    withdraw(id: number): void;
+    /** Child: what is waited for is the parent's. */
+    forget(): void;
+  };
+  /** Who waited for whom, when this thread was last told of a deadlock. */
+  explainDeadlock(): string;
+  readonly globalLock: NativeProcessLock;
+  namedLock(name: string, rank?: number): NativeProcessLock | NativeErrorInfo;
+  namedSemaphore(name: string, permits: number, rank?: number): NativeProcessLock | NativeErrorInfo;
+  queryLocks(): { held: NativeLockUser[]; pending: NativeLockUser[] };
 }

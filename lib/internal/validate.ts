@@ -68,6 +68,13 @@ export function validateBoolean(value: unknown, name: string): asserts value is 
   if (typeof value !== 'boolean') throw invalidType(name, 'of type boolean', value);
 }
 
+export function validateAbortSignal(value: unknown, name: string): asserts value is AbortSignal {
+  // As Node does it: one of another realm, or a polyfill's, is as good.
+  if (typeof value !== 'object' || value === null || !('aborted' in value)) {
+    throw invalidType(name, 'an instance of AbortSignal', value);
+  }
+}
+
 export function validateOneOf<T>(value: unknown, name: string, allowed: readonly T[]): asserts value is T {
   if (allowed.includes(value as T)) return;
   throw invalidValue(name, `must be one of: ${allowed.map((each) => inspect(each)).join(', ')}`, value);

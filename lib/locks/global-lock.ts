@@ -13,4 +13,4 @@ import { ProcessLock } from './process-lock';
  * Its methods throw ForkError ERR_ATFORK_UNSUPPORTED where there is no native addon, and ERR_ATFORK_DUPLICATE beside an
  * incompatible copy of this package.
  */
-export const globalLock: Lock = new ProcessLock('global lock', () => nativeBinding().globalLock);
+export const globalLock: Lock = new ProcessLock('global lock', nativeBinding, (native) => native.globalLock);

@@ -1,16 +1,22 @@
 /** The errors of locks, in words. */
-import { AtforkError, LockTimeoutError, NotOwnerError, NotRecoverableError } from '../errors';
+import { AtforkError, DeadlockError, LockTimeoutError, NotOwnerError, NotRecoverableError } from '../errors';
 import { errno } from '../internal/errno';
 import { lockStatus } from '../internal/native-lock';
 import type { LockOwner } from './lock';
 
-const { EAGAIN, ECANCELED, ENOTRECOVERABLE, EPERM, ETIMEDOUT } = errno;
+const { EAGAIN, ECANCELED, EDEADLK, ENOTRECOVERABLE, EPERM, ETIMEDOUT } = errno;
 
 export function notOwner(why: string): NotOwnerError {
   return new NotOwnerError(`EPERM: ${why}`, { code: 'EPERM', errno: -EPERM });
 }
 
-/** The error that a native status, other than a ticket, stands for. `timeout` in milliseconds. */
+/** `why`: who waits for whom. */
+export function wouldDeadlock(name: string, why: string): DeadlockError {
+  const message = `EDEADLK: waiting for the ${name} would never end: ${why}`;
+  return new DeadlockError(message, { code: 'EDEADLK', errno: -EDEADLK });
+}
+
+/** The error that a status stands for with which the lock was not acquired; not for a deadlock. `timeout` in milliseconds. */
 export function notAcquired(status: number, name: string, timeout: number, owner: LockOwner | null): AtforkError {
   switch (status) {
     case lockStatus.timedOut:
@@ -36,9 +42,14 @@ export function notAcquired(status: number, name: string, timeout: number, owner
   }
 }
 
-/** `: thread 12 of process 10 holds it`, or nothing when nobody does by now. */
+/** `: worker 3 (thread 12 of process 10) holds it`, or nothing when nobody does by now. */
 export function heldBy(owner: LockOwner | null): string {
   if (owner === null || owner.depth === 0) return '';
+  return `: ${nameOf(owner)} holds it`;
+}
+
+function nameOf(owner: LockOwner): string {
   const thread = owner.tid === null ? 'a thread' : `thread ${String(owner.tid)}`;
-  return `: ${thread} of process ${String(owner.pid)} holds it`;
+  const who = `${thread} of process ${String(owner.pid)}`;
+  return owner.label === '' ? who : `${owner.label} (${who})`;
 }

@@ -1,45 +1,53 @@
-import { type NativeLockMethods, lockStatus } from '../internal/native-lock';
-import { invalidReturn, isThenable, validateFunction, validateObject, validateTimeout } from '../internal/validate';
-import type { AcquireOptions, Lock, LockGuard, LockOwner } from './lock';
-import { heldBy, notAcquired, notOwner } from './lock-errors';
+import type { NativeLock, NativeProcessLock } from '../internal/native-lock';
+import { lockStatus } from '../internal/native-lock';
+import {
+  invalidReturn,
+  isThenable,
+  validateAbortSignal,
+  validateFunction,
+  validateObject,
+  validateTimeout,
+} from '../internal/validate';
+import type { AcquireAsyncOptions, AcquireOptions, Lock, LockGuard, LockOwner } from './lock';
+import { LockCore } from './lock-core';
+import { heldBy, notAcquired, notOwner, wouldDeadlock } from './lock-errors';
 import { ProcessLockGuard } from './lock-guard';
+import { waitForLoop } from './loop-wait';
 
-/**
- * A wait comes back to JavaScript this often (milliseconds), because only there can V8 end it: a Worker that waits can
- * be terminated, and does not keep `process.exit()` waiting for a lock that the exiting thread holds.
- */
-const longestNap = 50;
+const { acquired, deadlock, ownerDied, timedOut } = lockStatus;
 
-/** Not `performance.now()`: to load it is to load more than all of this package, which every child_process.spawn would pay. */
-function nowMs(): number {
-  return Number(process.hrtime.bigint()) / 1e6;
-}
-
-/** A lock that all threads of the process share; the lock itself is native/posix/process_lock.h. */
+/** A lock that all threads of the process share. */
 export class ProcessLock implements Lock {
-  readonly #name: string;
-  readonly #load: () => NativeLockMethods;
-  #loaded: NativeLockMethods | undefined;
+  /** @internal */
+  protected readonly core: LockCore;
 
-  /** `name`: as in `the global lock`. `load` is called when the lock is first used, and may throw. */
-  constructor(name: string, load: () => NativeLockMethods) {
-    this.#name = name;
-    this.#load = load;
+  /** See LockCore. */
+  constructor(name: string, load: () => NativeLock, find: (native: NativeLock) => NativeProcessLock) {
+    this.core = new LockCore(name, load, find);
   }
 
   acquire(options?: AcquireOptions): LockGuard {
-    return new ProcessLockGuard(this.#name, this.#native, this.#acquire(options));
+    return new ProcessLockGuard(this.core, false, this.#acquire(options));
+  }
+
+  async acquireAsync(options?: AcquireAsyncOptions): Promise<LockGuard> {
+    const { timeout, signal } = asyncOptionsOf(options);
+    signal?.throwIfAborted();
+    const core = this.core;
+    const status = await waitForLoop(core, timeout, signal);
+    if (status > ownerDied) throw this.#notAcquired(status, timeout);
+    return new ProcessLockGuard(core, true, status === ownerDied);
   }
 
   tryAcquire(): LockGuard | null {
-    const ticket = this.#native.tryAcquire();
-    if (ticket === lockStatus.timedOut) return null;
-    if (ticket < 0) throw this.#notAcquired(ticket, 0);
-    return new ProcessLockGuard(this.#name, this.#native, ticket);
+    const status = this.core.take();
+    if (status === timedOut) return null;
+    if (status > ownerDied) throw this.#notAcquired(status, 0);
+    return new ProcessLockGuard(this.core, false, status === ownerDied);
   }
 
   release(): void {
-    if (!this.#native.release()) throw this.#notOwner();
+    if (!this.core.give()) throw this.#notOwner();
   }
 
   withLock<T>(fn: () => T, options?: AcquireOptions): T {
@@ -54,52 +62,59 @@ export class ProcessLock implements Lock {
     }
   }
 
+  async withLockAsync<T>(fn: (guard: LockGuard) => T | PromiseLike<T>, options?: AcquireAsyncOptions): Promise<T> {
+    validateFunction(fn, 'fn');
+    const guard = await this.acquireAsync(options);
+    try {
+      return await fn(guard);
+    } finally {
+      guard[Symbol.dispose]();
+    }
+  }
+
   makeConsistent(): void {
-    if (!this.#native.makeConsistent()) throw this.#notOwner();
+    if (!this.core.makeConsistent()) throw this.#notOwner();
   }
 
   get locked(): boolean {
-    return this.#native.isHeld();
+    return this.core.isHeld;
   }
 
   get owner(): LockOwner | null {
-    const owner = this.#native.owner();
-    return owner === null ? null : { pid: owner.pid, tid: owner.tid === 0 ? null : owner.tid, depth: owner.depth };
+    const { owner } = this.core;
+    if (owner === null) return null;
+    const { pid, tid, threadId, label, depth, isLoop } = owner;
+    return {
+      pid,
+      tid: tid === 0 ? null : tid,
+      threadId: threadId < 0 ? null : threadId,
+      label,
+      depth,
+      isAsync: isLoop,
+    };
   }
 
   get isOrphaned(): boolean {
-    return this.#native.isOrphaned();
+    return this.core.isOrphaned;
   }
 
-  get #native(): NativeLockMethods {
-    return (this.#loaded ??= this.#load());
-  }
-
-  /** Returns a ticket or throws. */
-  #acquire(options: AcquireOptions | undefined): number {
+  /** Takes it or throws; returns whether its owner had died. */
+  #acquire(options: AcquireOptions | undefined): boolean {
     const timeout = options === undefined ? Infinity : timeoutOf(options);
-    const ticket = this.#native.tryAcquire();
-    if (ticket >= 0) return ticket;
-    const later = ticket === lockStatus.timedOut ? this.#wait(timeout) : ticket;
-    if (later < 0) throw this.#notAcquired(later, timeout);
-    return later;
-  }
-
-  #wait(timeout: number): number {
-    const deadline = nowMs() + timeout;
-    let ticket: number = lockStatus.timedOut;
-    for (let left = timeout; left > 0 && ticket === lockStatus.timedOut; left = deadline - nowMs()) {
-      ticket = this.#native.acquire(Math.min(left, longestNap));
-    }
-    return ticket;
+    let status = this.core.take();
+    if (status === acquired) return false;
+    if (status === timedOut && timeout > 0) status = this.core.wait(timeout);
+    if (status > ownerDied) throw this.#notAcquired(status, timeout);
+    return status === ownerDied;
   }
 
   #notAcquired(status: number, timeout: number): Error {
-    return notAcquired(status, this.#name, timeout, this.owner);
+    if (status === deadlock) return wouldDeadlock(this.core.name, this.core.explainDeadlock());
+    return notAcquired(status, this.core.name, timeout, this.owner);
   }
 
   #notOwner(): Error {
-    return notOwner(`this thread does not hold the ${this.#name}${heldBy(this.owner)}`);
+    return notOwner(`this thread does not hold the ${this.core.name}${heldBy(this.owner)}`);
   }
 }
 
@@ -108,4 +123,11 @@ function timeoutOf(options: AcquireOptions): number {
   const { timeout = Infinity } = options;
   validateTimeout(timeout, 'options.timeout');
   return timeout;
+}
+
+function asyncOptionsOf(options: AcquireAsyncOptions = {}): { timeout: number; signal: AbortSignal | undefined } {
+  const timeout = timeoutOf(options);
+  const { signal } = options;
+  if (signal !== undefined) validateAbortSignal(signal, 'options.signal');
+  return { timeout, signal };
 }

@@ -1,6 +1,7 @@
 import { type NativeBinding, nativeBinding } from '../binding';
-import { ForkError, fromNative } from '../errors';
+import { DeadlockError, ForkError, fromNative } from '../errors';
 import { finishReadingCertificates } from '../internal/certificates';
+import { errno } from '../internal/errno';
 import { prepareRandomness } from '../internal/randomness';
 import { type AtForkSide, runBeforeHooks } from './at-fork';
 import { type ForkOptions, type ForkRequest, forkRequest } from './fork-options';
@@ -17,6 +18,7 @@ let forking = false;
  *
  * @returns 0 in the child, the child's pid in the parent.
  * @throws ForkError when there is no child: its `code` says why, and every lock is as before.
+ * @throws DeadlockError EDEADLK: so is it when another thread holds a lock, and waits for one that this thread holds.
  * @throws TypeError, RangeError for bad options.
  */
 export function fork(options?: ForkOptions): number {
@@ -69,7 +71,8 @@ function carryOut(
   }
   runAfterHooks?.('parent');
   if (typeof forked !== 'number') {
-    throw forked.code === 'ERR_ATFORK_MULTITHREADED' ? multiThreaded(native) : fromNative(ForkError, forked);
+    if (forked.code === 'ERR_ATFORK_MULTITHREADED') throw multiThreaded(native);
+    throw fromNative(forked.errnum === errno.EDEADLK ? DeadlockError : ForkError, forked);
   }
   if (forked > 0) return forked;
   warnOfLostThreads(native, fork);

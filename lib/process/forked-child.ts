@@ -2,6 +2,7 @@
 import type { NativeBinding } from '../binding';
 import { instancesOf } from '../internal/heap-instances';
 import { giveUpHandles } from '../internal/inherited-handles';
+import { forgetWaits } from '../internal/loop-waits';
 import { renewRandomness } from '../internal/randomness';
 import { hasReports, renameReports } from '../internal/reports';
 import { throwLater } from '../internal/throw-later';
@@ -30,6 +31,7 @@ export function beginChild(native: NativeBinding, inherited: Inherited, isRehear
   } catch (error) {
     if (!isRehearsal) throwLater(error);
   }
+  if (!isRehearsal) forgetWaits();
   if (!inherited.timers) attempt(clearTimers);
   if (!inherited.exitListeners) process.removeAllListeners('exit');
   if (hasReports() && !isRehearsal) attempt(renameReports);

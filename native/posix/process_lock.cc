@@ -1,11 +1,16 @@
 // process_lock.cc - a recursive lock for the threads of one process, that a fork does not break.
 // Runs in:  any thread; PrepareForFork and AfterForkParent on the forking thread of the parent, AfterForkChild on the
 //           only thread of the child, before any other is brought back there.
-// Calls:    futex(2) and clock_gettime(2), and those only with contention. Keeps errno. Allocates: no.
-// Returns:  AcquireStatus. man: futex(2), pthread_atfork(3), pthread_mutex_consistent(3).
+// Calls:    futex(2) and clock_gettime(2), and those only with contention; sched_getaffinity(2) when it is loaded.
+// Keeps errno. Allocates: no. Returns:  AcquireStatus. man: futex(2), pthread_atfork(3), pthread_mutex_consistent(3).
 #include "posix/process_lock.h"
 
-#include <climits>
+#include <sched.h>
+
+#include <algorithm>
+
+#include "posix/lock_wait.h"
+#include "posix/process_state.h"
 
 namespace atfork {
 namespace {
@@ -14,158 +19,282 @@ constexpr auto kRelaxed = std::memory_order_relaxed;
 constexpr auto kAcquire = std::memory_order_acquire;
 constexpr auto kRelease = std::memory_order_release;
 
-constexpr uint64_t Tag(uint32_t token, pid_t tid) { return uint64_t{token} << 32 | static_cast<uint32_t>(tid); }
-constexpr uint32_t TokenOf(uint64_t tag) { return static_cast<uint32_t>(tag >> 32); }
-constexpr pid_t TidOf(uint64_t tag) { return static_cast<pid_t>(tag); }
+// Where there is but one, an owner does nothing while another thread spins. Written while this is loaded.
+const bool several_processors = [] {
+  cpu_set_t processors;
+  return sched_getaffinity(0, sizeof processors, &processors) != 0 || CPU_COUNT(&processors) > 1;
+}();
 
 }  // namespace
 
 AcquireStatus ProcessLock::TryAcquire(const ThreadIdentity& self) {
+  uint32_t word = word_.load(kRelaxed);
+  while ((word & kHeld) == 0) {
+    if (IsForeign(self)) return AcquireStatus::kCancelled;
+    // Expects this thread's generation: with another process's it fails, however late it comes.
+    const uint32_t expected = (word & ~kTokenMask) | FreeWord(self);
+    word = expected;
+    if (word_.compare_exchange_strong(word, (expected & ~kTokenMask) | kHeld | self.token, kAcquire, kRelaxed)) {
+      return (expected & kOrphaned) != 0 ? AcquireStatus::kOwnerDied : AcquireStatus::kAcquired;
+    }
+  }
   if (IsForeign(self)) return AcquireStatus::kCancelled;
-  uint32_t word = 0;
-  do {  // the second round is for a word without an owner that is not plainly 0: an orphaned one
-    if (word_.compare_exchange_strong(word, word | self.token, kAcquire, kRelaxed)) return Took(self, word);
-  } while (OwnerOf(word) == 0);
-
-  if (OwnerOf(word) == self.token) {
-    const uint32_t depth = depth_.load(kRelaxed);
-    if (depth == kMaxDepth) return AcquireStatus::kTooDeep;
-    depth_.store(depth + 1, kRelaxed);
+  if ((word & kOwner) == (kHeld | self.token)) {
+    const uint32_t extra = extra_depth_.load(kRelaxed);
+    if (extra == kMaxDepth - 1) return AcquireStatus::kTooDeep;
+    extra_depth_.store(extra + 1, kRelaxed);
     return (word & kOrphaned) != 0 ? AcquireStatus::kOwnerDied : AcquireStatus::kAcquired;
   }
   return word == kNotRecoverable ? AcquireStatus::kNotRecoverable : AcquireStatus::kTimedOut;
 }
 
-AcquireStatus ProcessLock::Acquire(const ThreadIdentity& self, int64_t deadline) {
-  const AcquireStatus first_try = TryAcquire(self);
-  if (first_try != AcquireStatus::kTimedOut) return first_try;
-
-  // Once woken, the bit comes along into the word: whoever released the lock took it away, and more may be asleep.
-  uint32_t waiters = 0;
-  while (!IsForeign(self)) {
-    uint32_t word = word_.load(kRelaxed);
-    if (word == kNotRecoverable) return AcquireStatus::kNotRecoverable;
-    if (OwnerOf(word) == 0) {
-      if (word_.compare_exchange_weak(word, word | self.token | waiters, kAcquire, kRelaxed)) return Took(self, word);
-      continue;
-    }
-    const uint32_t flagged = word | kWaiters;
-    if (word != flagged && !word_.compare_exchange_weak(word, flagged, kRelaxed)) continue;
-    if (!FutexWait(&word_, flagged, deadline)) return AcquireStatus::kTimedOut;
-    waiters = kWaiters;
-  }
-  // The wake-up that brought us here may have been meant for a thread that can use it.
-  if (waiters != 0) FutexWake(&word_, 1);
-  return AcquireStatus::kCancelled;
+AcquireStatus ProcessLock::Acquire(const ThreadIdentity& self, const Patience& patience) {
+  AcquireStatus status = TryAcquire(self);
+  if (patience.deadline <= 0) return status;
+  while (status == AcquireStatus::kTimedOut && SpinUntilFree()) status = TryAcquire(self);
+  return status == AcquireStatus::kTimedOut ? Wait(this, self, patience) : status;
 }
 
-bool ProcessLock::Release(const ThreadIdentity& self) {
-  const uint32_t word = word_.load(kRelaxed);
-  if (OwnerOf(word) != self.token) return false;
-  const uint32_t depth = depth_.load(kRelaxed) - 1;
-  depth_.store(depth, kRelaxed);
-  if (depth == 0) Unlock((word & kOrphaned) != 0 ? kNotRecoverable : 0);
+bool ProcessLock::SpinUntilFree() const {
+  if (!several_processors) return false;
+  const int64_t end = MonotonicNanos() + kSpin;
+  int pauses = 8;
+  do {
+    for (int i = 0; i < pauses; ++i) ShortLock::Relax();
+    if ((word_.load(kRelaxed) & kHeld) == 0) return true;
+    pauses = std::min(2 * pauses, 64);
+  } while (MonotonicNanos() < end);
+  return false;
+}
+
+// Takes the lock for `waiter` if it is free, or was given to it. Else: stays in the queue, or leaves it.
+AcquireStatus ProcessLock::Look(Waiter* waiter, bool stays) {
+  Wakeup wakeup;
+  AcquireStatus status = AcquireStatus::kTimedOut;
+  {
+    const ShortLock::Guard guard(&short_);
+    for (;;) {
+      if (IsForeign(*waiter->self)) return AcquireStatus::kCancelled;  // its queue is the parent's
+      uint32_t word = word_.load(kRelaxed);
+      const uint32_t orphaned = word & kOrphaned;
+      if (waiter->state.load(kRelaxed) == Waiter::kGranted) {
+        if (given_to_ == waiter) given_to_ = nullptr;
+        return orphaned != 0 ? AcquireStatus::kOwnerDied : AcquireStatus::kAcquired;
+      }
+      if (word == kNotRecoverable) {
+        queue_.Remove(waiter);
+        if (queue_.first() != nullptr) wakeup.Add(queue_.first(), Waiter::kWoken);
+        status = AcquireStatus::kNotRecoverable;
+        break;
+      }
+      const bool others = queue_.HasOthersThan(waiter);
+      const bool was_awake = waiter->loop == nullptr && waiter->state.load(kRelaxed) == Waiter::kWoken;
+      const uint32_t awake = was_awake ? 0 : word & kAwake;
+      const bool free = (word & kHeld) == 0;
+      const uint32_t waiters = others || (stays && !free) ? kWaiters : 0;
+      const uint32_t owner = free ? kHeld | waiter->token : word & kOwner;
+      // If it fails, the owner has just released it, or somebody has just taken it.
+      if (!word_.compare_exchange_weak(word, owner | orphaned | awake | waiters, kAcquire, kRelaxed)) continue;
+      if (free || !stays) {
+        queue_.Remove(waiter);
+      } else {
+        waiter->state.store(Waiter::kAsleep, kRelaxed);
+        if (!waiter->queued) queue_.Append(waiter);
+      }
+      if (free) status = orphaned != 0 ? AcquireStatus::kOwnerDied : AcquireStatus::kAcquired;
+      break;
+    }
+  }
+  wakeup.Send();
+  return status;
+}
+
+void ProcessLock::Withdraw(Waiter* waiter) {
+  if (IsAcquired(Look(waiter, false))) Unlock(FreeWord(*waiter->self) | (word_.load(kRelaxed) & kOrphaned));
+}
+
+bool ProcessLock::ReleaseToken(uint32_t token, const ThreadIdentity& self) {
+  if (!HeldByToken(token)) return false;
+  const uint32_t extra = extra_depth_.load(kRelaxed);
+  if (extra > 0) {
+    extra_depth_.store(extra - 1, kRelaxed);
+  } else {
+    Unlock(IsOrphaned() ? kNotRecoverable : FreeWord(self));
+  }
   return true;
 }
 
-bool ProcessLock::MakeConsistent(const ThreadIdentity& self) {
-  if (!HeldBy(self)) return false;
+bool ProcessLock::MakeConsistentToken(uint32_t token) {
+  if (!HeldByToken(token)) return false;
   word_.fetch_and(~kOrphaned, kRelaxed);
   return true;
 }
 
 void ProcessLock::Abandon(const ThreadIdentity& self) {
-  if (!HeldBy(self)) return;
-  depth_.store(0, kRelaxed);
-  Unlock(kOrphaned);
+  if (!HeldByThreadOrLoop(self)) return;
+  NoteLeaver(self.token);
+  extra_depth_.store(0, kRelaxed);
+  Unlock(FreeWord(self) | kOrphaned);
 }
-
-bool ProcessLock::HeldBy(const ThreadIdentity& self) const { return OwnerOf(word_.load(kRelaxed)) == self.token; }
 
 bool ProcessLock::IsHeld() const {
   const uint32_t word = word_.load(kRelaxed);
-  return OwnerOf(word) != 0 && word != kNotRecoverable;
+  return (word & kHeld) != 0 && word != kNotRecoverable;
 }
 
 bool ProcessLock::IsOrphaned() const { return (word_.load(kRelaxed) & kOrphaned) != 0; }
 
-std::optional<LockOwner> ProcessLock::Owner() const {
-  const uint32_t word = word_.load(kAcquire);
-  const bool held = OwnerOf(word) != 0 && word != kNotRecoverable;
-  if (!held && (word & kOrphaned) == 0) return std::nullopt;
-  const uint64_t tag = owner_tag_.load(kRelaxed);
-  // An owner that has just swapped its token in has not signed yet.
-  const bool signed_by_owner = !held || TokenOf(tag) == OwnerOf(word);
-  return LockOwner{owner_pid_.load(kRelaxed), signed_by_owner ? TidOf(tag) : 0, held ? depth_.load(kRelaxed) : 0};
+uint32_t ProcessLock::OwnerToken() const {
+  const uint32_t word = word_.load();
+  return (word & kHeld) != 0 && word != kNotRecoverable ? word & kTokenMask : 0;
 }
 
-AcquireStatus ProcessLock::AcquireForFork(const ThreadIdentity& self, int64_t deadline) {
-  if (!HeldBy(self)) return Acquire(self, deadline);
-  depth_.fetch_add(1, kRelaxed);  // above kMaxDepth if need be: what this thread holds is no obstacle to its fork
+std::optional<LockOwner> ProcessLock::Owner() const {
+  const uint32_t word = word_.load(kAcquire);
+  LockOwner owner;
+  if ((word & kHeld) != 0 && word != kNotRecoverable) {
+    // Not there by now: then it is as if it were not known.
+    GetProcessState()->threads.Describe(word & kTokenMask, &owner.thread);
+    owner.depth = extra_depth_.load(kRelaxed) + 1;
+    owner.is_loop = (word & kLoopOwner) != 0;
+    return owner;
+  }
+  if ((word & kOrphaned) == 0) return std::nullopt;
+  const ShortLock::Guard guard(&short_);
+  owner.thread = left_by_;
+  return owner;
+}
+
+size_t ProcessLock::Holders(uint32_t* tokens, size_t room) const {
+  const uint32_t owner = OwnerToken();
+  if (owner == 0) return 0;
+  if (room > 0) tokens[0] = owner;
+  return 1;
+}
+
+size_t ProcessLock::Waiters(uint32_t* tokens, size_t room) const {
+  const ShortLock::Guard guard(&short_);
+  return queue_.Tokens(tokens, room);
+}
+
+AcquireStatus ProcessLock::AcquireForFork(const ThreadIdentity& self, const Patience& patience) {
+  if (!HeldByThreadOrLoop(self)) {
+    const AcquireStatus status = Acquire(self, patience);
+    for_fork_ = IsAcquired(status);
+    return status;
+  }
+  // Above kMaxDepth if need be: what this thread holds is no obstacle to its fork.
+  extra_depth_.fetch_add(1, kRelaxed);
   return AcquireStatus::kAcquired;
 }
 
 void ProcessLock::ReleaseAfterFork(const ThreadIdentity& self) {
-  const uint32_t word = word_.load(kRelaxed);
-  if (OwnerOf(word) != self.token) return;
-  const uint32_t depth = depth_.load(kRelaxed) - 1;
-  depth_.store(depth, kRelaxed);
-  if (depth == 0) Unlock(word & kOrphaned);  // a fork repairs nothing, and must not spoil it for those who can
+  if (!HeldByThreadOrLoop(self)) return;
+  const uint32_t extra = extra_depth_.load(kRelaxed);
+  if (extra > 0) {
+    extra_depth_.store(extra - 1, kRelaxed);
+  } else {
+    for_fork_ = false;
+    // A fork repairs nothing, and must not spoil it for those who can.
+    Unlock(FreeWord(self) | (word_.load(kRelaxed) & kOrphaned));
+  }
 }
 
-void ProcessLock::PrepareForFork(const ThreadIdentity& self) {
+bool ProcessLock::IsHeldForForkOnly(const ThreadIdentity& self) const { return HeldBy(self) && for_fork_; }
+
+void ProcessLock::PrepareForFork(const ThreadIdentity& self, int64_t deadline) {
   // Whether it succeeded is in the word: from here to the other two handlers nobody else can make this thread the
   // owner.
-  if (HeldBy(self)) {
-    depth_.fetch_add(1, kRelaxed);
-  } else if (TryAcquire(self) == AcquireStatus::kTimedOut) {
-    Acquire(self, MonotonicNanos() + kForeignForkWait);
+  if (HeldByThreadOrLoop(self)) {
+    extra_depth_.fetch_add(1, kRelaxed);
+    return;
   }
+  const uint32_t owner = OwnerToken();
+  if (!IsAcquired(Acquire(self, Patience{deadline}))) NoteLeaver(owner);
 }
 
 void ProcessLock::AfterForkParent(const ThreadIdentity& self) { ReleaseAfterFork(self); }
 
 void ProcessLock::AfterForkChild(const ThreadIdentity& self) {
   generation_.store(self.generation, kRelaxed);
+  short_.Reset();
+  queue_.Reset();
+  const Waiter* const given_to = given_to_;
+  given_to_ = nullptr;
   const uint32_t word = word_.load(kRelaxed);
   if (word == kNotRecoverable) return;
 
-  if (OwnerOf(word) == self.token) {
-    RecordOwner(self);
-    const uint32_t depth = depth_.load(kRelaxed) - 1;
-    depth_.store(depth, kRelaxed);
-    word_.store((word & kOrphaned) | (depth == 0 ? 0 : self.token), kRelaxed);
+  const uint32_t orphaned = word & kOrphaned;
+  if ((word & kOwner) == (kHeld | self.token)) {
+    const uint32_t extra = extra_depth_.load(kRelaxed);
+    extra_depth_.store(extra > 0 ? extra - 1 : 0, kRelaxed);
+    word_.store(extra > 0 ? kHeld | self.token | orphaned : FreeWord(self) | orphaned, kRelaxed);
     return;
   }
-  // Somebody else had it when prepare gave up. A word that is free by now proves nothing: memory is not copied all at
+  // A guard of this thread's event loop had it; or nobody yet, on whose behalf the loop would have taken it.
+  const bool untouched = (word & kOwner) == (kHeld | self.token | kLoopOwner) && given_to != nullptr;
+  // Or somebody else, when prepare gave up. A word that is free by now proves nothing: memory is not copied all at
   // once, so the page with the word may be younger than a page with what it protects.
-  const uint64_t tag = owner_tag_.load(kRelaxed);
-  if (OwnerOf(word) != 0 && TokenOf(tag) != OwnerOf(word)) owner_tag_.store(Tag(OwnerOf(word), 0), kRelaxed);
-  depth_.store(0, kRelaxed);
-  word_.store(kOrphaned, kRelaxed);
+  extra_depth_.store(0, kRelaxed);
+  word_.store(FreeWord(self) | (untouched ? orphaned : kOrphaned), kRelaxed);
 }
 
 bool ProcessLock::IsForeign(const ThreadIdentity& self) const { return self.generation != generation_.load(kRelaxed); }
 
-// This thread's token is in the word, which was `word` before.
-AcquireStatus ProcessLock::Took(const ThreadIdentity& self, uint32_t word) {
-  if (IsForeign(self)) {  // it was brought back in a child just before the compare-and-swap
-    Unlock(word & kOrphaned);
-    return AcquireStatus::kCancelled;
+bool ProcessLock::HeldByThreadOrLoop(const ThreadIdentity& self) const {
+  return (word_.load(kRelaxed) & kOwner & ~kLoopOwner) == (kHeld | self.token);
+}
+
+// The owner gives up the lock, whose word becomes `free`, or kNotRecoverable, or that of the next owner.
+void ProcessLock::Unlock(uint32_t free) {
+  uint32_t word = word_.load(kRelaxed);
+  if (free != kNotRecoverable) {
+    // Nobody waits, or somebody is on its way: nobody to wake.
+    while ((word & kWaiters) == 0 || (word & kAwake) != 0) {
+      if (word_.compare_exchange_weak(word, free | (word & (kWaiters | kAwake)), kRelease, kRelaxed)) return;
+    }
   }
-  RecordOwner(self);
-  depth_.store(1, kRelaxed);
-  return (word & kOrphaned) != 0 ? AcquireStatus::kOwnerDied : AcquireStatus::kAcquired;
+  Wakeup wakeup;
+  const int64_t now = MonotonicNanos();
+  {
+    const ShortLock::Guard guard(&short_);
+    uint32_t next = free;
+    if (free != kNotRecoverable) {
+      next = Choose(now, free, &wakeup);
+    } else if (queue_.first() != nullptr) {
+      wakeup.Add(queue_.first(), Waiter::kWoken);  // it leaves, and wakes the next one: Look
+    }
+    word_.store(next, kRelease);
+  }
+  wakeup.Send();
 }
 
-void ProcessLock::Unlock(uint32_t next) {
-  const uint32_t word = word_.exchange(next, kRelease);
-  if ((word & kWaiters) != 0) FutexWake(&word_, next == kNotRecoverable ? INT_MAX : 1);
+// Who is next, and so the word.
+uint32_t ProcessLock::Choose(int64_t now, uint32_t free, Wakeup* wakeup) {
+  for (Waiter* waiter = queue_.first(); waiter != nullptr; waiter = waiter->next) {
+    if (!waiter->CanAct()) continue;
+    if (now - waiter->since >= kFair) {
+      queue_.Remove(waiter);
+      if (waiter->loop != nullptr) given_to_ = waiter;
+      wakeup->Add(waiter, Waiter::kGranted);
+      return kHeld | waiter->token | (free & kOrphaned) | (queue_.first() != nullptr ? kWaiters : 0);
+    }
+    // A loop takes its turn when it comes to it; a thread behind it need not wait for that.
+    if (waiter->loop == nullptr) {
+      wakeup->Add(waiter, Waiter::kWoken);
+      break;
+    }
+    if (!wakeup->HasLoop() && waiter->state.load(kRelaxed) == Waiter::kAsleep) wakeup->Add(waiter, Waiter::kWoken);
+  }
+  if (queue_.first() == nullptr) return free;
+  return free | kWaiters | (wakeup->HasThread() ? kAwake : 0);
 }
 
-void ProcessLock::RecordOwner(const ThreadIdentity& self) {
-  owner_pid_.store(self.pid, kRelaxed);
-  owner_tag_.store(Tag(self.token, self.tid), kRelaxed);
+void ProcessLock::NoteLeaver(uint32_t token) {
+  ThreadDescription leaver;
+  GetProcessState()->threads.Describe(token, &leaver);
+  const ShortLock::Guard guard(&short_);
+  left_by_ = leaver;
 }
 
 }  // namespace atfork

@@ -27,8 +27,8 @@ __thread ThreadIdentity* this_thread_cache __attribute__((tls_model("initial-exe
 
 namespace {
 
-static_assert(offsetof(ProcessState, magic) == 0 && offsetof(ProcessState, version) == 8 &&
-                  offsetof(ProcessState, size) == 12,
+static_assert(offsetof(ProcessStateHeader, magic) == 0 && offsetof(ProcessStateHeader, version) == 8 &&
+                  offsetof(ProcessStateHeader, size) == 12,
               "the header never changes");
 
 constexpr char kSymbol[] = "atfork_process_state_v1";
@@ -42,18 +42,18 @@ const char* failed_call = "";
 
 // In the copy that owns the state: the key whose destructor tells that a thread ends, and each thread's identity.
 pthread_key_t thread_exit_key;
-__thread ThreadIdentity own_identity __attribute__((tls_model("initial-exec")));
+__thread ThreadEntry own_entry __attribute__((tls_model("initial-exec")));
 
 uint32_t NextToken() {
   uint32_t token = state->last_token.load(std::memory_order_relaxed);
   do {
-    if (token + 1 >= kNoToken) return kNoToken;
-  } while (!state->last_token.compare_exchange_weak(token, token + 1, std::memory_order_relaxed));
-  return token + 1;
+    if (token + 2 >= kNoToken) return kNoToken;
+  } while (!state->last_token.compare_exchange_weak(token, token + 2, std::memory_order_relaxed));
+  return token + 2;
 }
 
 ThreadIdentity* OwnThread() {
-  ThreadIdentity& self = own_identity;
+  ThreadIdentity& self = own_entry.identity;
   if (self.token != 0) return &self;
   const int saved = errno;
   self.token = NextToken();
@@ -61,26 +61,33 @@ ThreadIdentity* OwnThread() {
   self.generation = self.token == kNoToken ? kNoGeneration : state->generation.load(std::memory_order_relaxed);
   self.pid = getpid();
   self.tid = static_cast<pid_t>(syscall(SYS_gettid));
+  self.entry = &own_entry;
+  state->threads.Add(&own_entry);
   pthread_setspecific(thread_exit_key, &self);
   errno = saved;
   return &self;
 }
 
 void Abandon(ThreadIdentity* thread) {
-  state->global_lock.Abandon(*thread);
+  state->locks.AbandonAll(*thread);
   state->fork_permit.Abandon(thread);
 }
 
 // Not run by exit(3): there the whole process ends.
-void OnThreadExit(void* identity) { Abandon(static_cast<ThreadIdentity*>(identity)); }
+void OnThreadExit(void* identity) {
+  ThreadIdentity* const self = static_cast<ThreadIdentity*>(identity);
+  Abandon(self);
+  // Another process's is in no list here.
+  if (self->generation == state->generation.load(std::memory_order_relaxed)) state->threads.Remove(self->entry);
+}
 
-// Inside nearly every other handler, whose prepare may still want the lock.
-constexpr int kGlobalLockRank = 1000;
-const AtForkHandler global_lock_handler = {
-    kGlobalLockRank,
-    [](void*) { state->global_lock.PrepareForFork(ThisThread()); },
-    [](void*) { state->global_lock.AfterForkParent(ThisThread()); },
-    [](void*) { state->global_lock.AfterForkChild(ThisThread()); },
+// Inside nearly every other handler, whose prepare may still want a lock.
+constexpr int kLocksRank = 1000;
+const AtForkHandler locks_handler = {
+    kLocksRank,
+    [](void*) { state->locks.PrepareAllForFork(ThisThread()); },
+    [](void*) { state->locks.AllAfterForkParent(ThisThread()); },
+    [](void*) { state->locks.AllAfterForkChild(ThisThread()); },
     nullptr,
 };
 
@@ -105,14 +112,15 @@ ProcessState* FindState() {
 }
 
 bool IsCompatible(const ProcessState& other) {
-  return other.magic == ProcessState::kMagic && other.version == ProcessState::kVersion &&
-         other.size == sizeof(ProcessState) && other.ready.load(std::memory_order_acquire);
+  const ProcessStateHeader& own = atfork_process_state_v1.header;
+  return other.header.magic == own.magic && other.header.version == own.version && other.header.size == own.size &&
+         other.ready.load(std::memory_order_acquire);
 }
 
 // Makes this copy the owner of the process's state.
 bool Own() {
   state = &atfork_process_state_v1;
-  state->at_fork.Add(&global_lock_handler);
+  state->at_fork.Add(&locks_handler);
   failed_call = "pthread_key_create";
   failed_errno = pthread_key_create(&thread_exit_key, OnThreadExit);
   if (failed_errno != 0) return false;
@@ -155,6 +163,8 @@ void EnterChild() {
   if (self.token != kNoToken) self.generation = generation;
   self.pid = getpid();
   self.tid = static_cast<pid_t>(syscall(SYS_gettid));
+  state->threads.Reset();
+  state->threads.LeaveOthersBehind(self.entry);
   state->fork_permit.EnterChild(self);
 }
 

@@ -15,25 +15,32 @@
 
 #include "posix/at_fork_list.h"
 #include "posix/fork_permit.h"
+#include "posix/lock_registry.h"
 #include "posix/process_lock.h"
 #include "posix/result.h"
+#include "posix/thread_directory.h"
 #include "posix/thread_identity.h"
 
 namespace atfork {
 
-struct ProcessState {
+// What a copy looks at first in the state of another one, whatever its version.
+struct ProcessStateHeader {
   static constexpr uint64_t kMagic = 0x6b726f66'74617631;  // the bytes "1vatfork"
-  // To be raised with every change of this struct, of what is in it, or of the lock's protocol.
-  static constexpr uint32_t kVersion = 2;
+  // To be raised with every change of ProcessState, of what is in it, or of the locks' protocol.
+  static constexpr uint32_t kVersion = 3;
 
+  uint64_t magic;
+  uint32_t version;
+  uint32_t size;
+};
+
+struct ProcessState {
   // Constant-initialised, so that there is no moment at which another copy could find half of it.
   explicit constexpr ProcessState(ThreadIdentity* (*identities)()) : this_thread(identities) {}
   ProcessState(const ProcessState&) = delete;
   ProcessState& operator=(const ProcessState&) = delete;
 
-  const uint64_t magic = kMagic;
-  const uint32_t version = kVersion;
-  const uint32_t size = sizeof(ProcessState);
+  const ProcessStateHeader header = {ProcessStateHeader::kMagic, ProcessStateHeader::kVersion, sizeof(ProcessState)};
 
   // The copy that owns this has its handlers in place; false for ever when it could not register them.
   std::atomic<bool> ready{false};
@@ -43,8 +50,10 @@ struct ProcessState {
   // The calling thread's identity, which lies in the thread-local storage of the copy that owns this state.
   ThreadIdentity* (*const this_thread)();
 
+  ThreadDirectory threads;
   AtForkList at_fork;
-  ProcessLock global_lock;
+  ProcessLock global_lock{0, LockKind::kGlobal, "global lock"};
+  LockRegistry locks{&global_lock};
   ForkPermit fork_permit;
   // For runtime/: its own process-wide state. Null until it is set, and then never changed.
   std::atomic<void*> runtime{nullptr};
@@ -66,8 +75,8 @@ inline ThreadIdentity& ThisThread() {
   return *this_thread_cache;
 }
 
-// The calling thread ends, or its environment does: the lock that it holds is orphaned, and it prevents no fork any
-// more.
+// The calling thread ends, or its environment does: the locks that it holds are orphaned, and it prevents no fork
+// any more.
 void AbandonAll();
 
 // Moves the state and the calling thread on to the child: the first thing after a fork there, on its only thread.

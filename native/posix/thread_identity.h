@@ -5,13 +5,16 @@
 
 #include <sys/types.h>
 
+#include <cstddef>
 #include <cstdint>
 
 namespace atfork {
 
+struct ThreadEntry;
+
 struct ThreadIdentity {
-  // Names this thread in lock words. Never reused, and not a tid: the thread that forks keeps its token in the child,
-  // where its tid is another one, so what it held it can still release. kNoToken: there was none left to give.
+  // Names this thread in lock words. Even, never reused, and not a tid: the thread that forks keeps its token in the
+  // child, where its tid is another one, so what it held it can still release. kNoToken: there was none left to give.
   uint32_t token = 0;
   // How many forks lie between the process that loaded this library and the one that this thread belongs to. The thread
   // that forks moves on with its child. A thread that was brought back to life in the child, only to be ended there,
@@ -23,11 +26,18 @@ struct ThreadIdentity {
   uint32_t at_fork_limit = 0;
   // How many sections that no fork may fall into this thread has entered, one inside the other; see ForkPermit.
   uint32_t fork_sections = 0;
+  // What others may look up of it (thread_directory.h); null for one that is in no directory.
+  ThreadEntry* entry = nullptr;
 };
 
-// The owner's part of a lock word has this many bits: a process runs out of tokens after a thousand million threads.
-inline constexpr uint32_t kTokenMask = (1u << 30) - 1;
+// JavaScript reads these two (lib/internal/lock-words.ts).
+static_assert(offsetof(ThreadIdentity, token) == 0 && offsetof(ThreadIdentity, generation) == 4);
+
+// The owner's part of a lock word has this many bits: a process runs out of tokens after 134 million threads.
+inline constexpr uint32_t kTokenMask = (1u << 28) - 1;
 inline constexpr uint32_t kNoToken = kTokenMask - 1;
+// In place of the lowest bit of a token: not the thread itself holds the lock but a guard of its event loop's.
+inline constexpr uint32_t kLoopOwner = 1;
 inline constexpr uint32_t kNoGeneration = UINT32_MAX;
 
 }  // namespace atfork

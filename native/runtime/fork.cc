@@ -46,22 +46,28 @@
 namespace atfork::runtime {
 namespace {
 
-// The global lock, for as long as the fork takes.
-class LockHeld {
+// All locks, for as long as the fork takes.
+class LocksHeld {
  public:
-  explicit LockHeld(int64_t deadline) : self_(ThisThread()) {
-    status_ = GetProcessState()->global_lock.AcquireForFork(self_, deadline);
+  explicit LocksHeld(int64_t deadline) : self_(ThisThread()) {
+    held_ = GetProcessState()->locks.AcquireAllForFork(self_, deadline, &refusal_);
   }
-  ~LockHeld() {
-    if (IsAcquired(status_)) GetProcessState()->global_lock.ReleaseAfterFork(self_);
+  ~LocksHeld() {
+    if (held_) GetProcessState()->locks.ReleaseAllAfterFork(self_);
   }
-  LockHeld(const LockHeld&) = delete;
-  LockHeld& operator=(const LockHeld&) = delete;
-  AcquireStatus status() const { return status_; }
+  LocksHeld(const LocksHeld&) = delete;
+  LocksHeld& operator=(const LocksHeld&) = delete;
+  bool held() const { return held_; }
+  Error error() const {
+    if (refusal_.status == AcquireStatus::kDeadlock)
+      return Error{EDEADLK, "", "lock", nullptr, Explain(refusal_.circle)};
+    return Error{ETIMEDOUT, "", "lock", "ERR_ATFORK_LOCK_TIMEOUT", refusal_.lock->name};
+  }
 
  private:
   const ThreadIdentity& self_;
-  AcquireStatus status_;
+  LocksRefusal refusal_;
+  bool held_;
 };
 
 // What confined threads of the parent's pool do at most: fail what is queued.
@@ -297,10 +303,8 @@ Status LoadFork() {
 Result<pid_t> Fork(uv_loop_t* loop, const ForkOptions& options) {
   if (!loaded) return loaded.error();
   Stopwatch stopwatch;
-  const LockHeld lock(DeadlineAfterMs(options.lock_timeout_ms));
-  if (lock.status() == AcquireStatus::kTimedOut) {
-    return Error{ETIMEDOUT, "", "lock", "ERR_ATFORK_LOCK_TIMEOUT", {}};
-  }
+  const LocksHeld locks(DeadlineAfterMs(options.lock_timeout_ms));
+  if (!locks.held()) return locks.error();
   timings.lock = stopwatch.Lap();
   Status permit = CheckPermit();
   if (!permit) return permit.error();

@@ -19,7 +19,16 @@ import { outputOf, run } from '../lib/run.mjs';
 import { table } from '../lib/table.mjs';
 import { killSubjects, startSubject } from './lib/subjects.mjs';
 
-const figures = ['fork-cost', 'first-js', 'quiesce', 'foreign-fork', 'spawn-after-fork', 'around-a-fork', 'random'];
+const figures = [
+  'fork-cost',
+  'first-js',
+  'quiesce',
+  'foreign-fork',
+  'spawn-after-fork',
+  'around-a-fork',
+  'random',
+  'locks',
+];
 const longFigures = ['churn'];
 
 function readArguments() {
@@ -50,6 +59,7 @@ async function measureFigure(name, { node, scale }) {
     start: (subject, args, options = {}) => startSubject(subject, args, { node, ...options }),
     /** How many samples to take where a whole run takes `count`. */
     samples: (count) => Math.max(2, Math.round(count * scale)),
+    scale,
   };
   try {
     const rows = await measure(tools);

@@ -19,12 +19,15 @@
 namespace atfork::test {
 
 inline constexpr uint32_t kWaitersBit = 1u << 31;
+inline constexpr uint32_t kHeldBit = 1u << 29;
 
-// The lock's word, its first member: tests ask for what the interface keeps to itself.
-inline uint32_t WordOf(const ProcessLock& lock) { return reinterpret_cast<const std::atomic<uint32_t>&>(lock).load(); }
+// The lock's word: tests ask for what the interface keeps to itself.
+inline uint32_t WordOf(const ProcessLock& lock) {
+  return static_cast<std::atomic<uint32_t>*>(const_cast<ProcessLock&>(lock).view())->load();
+}
 
 // By value: CHECK_EQ keeps references, and a member of a temporary optional does not live that long. All 0: no owner.
-inline LockOwner OwnerOf(const ProcessLock& lock) { return lock.Owner().value_or(LockOwner{}); }
+inline LockOwner OwnerOf(const Lock& lock) { return lock.Owner().value_or(LockOwner{}); }
 
 // Returns once somebody has announced that it is going to sleep on the lock. The test's bound is main.cc's.
 inline void AwaitWaiter(const ProcessLock& lock) {

@@ -28,6 +28,7 @@ using atfork::ThisThread;
 using atfork::test::AwaitWaiter;
 using atfork::test::CheckChild;
 using atfork::test::Fork;
+using atfork::test::kHeldBit;
 using atfork::test::OwnerOf;
 using atfork::test::WordOf;
 
@@ -50,10 +51,10 @@ std::optional<pid_t> ForkOurs(int64_t deadline, Body body) {
 }
 
 void CheckFreeAndQuiet() {
-  CHECK_EQ(WordOf(lock), 0u);
+  CHECK_EQ(WordOf(lock), ThisThread().generation);
   CHECK(Try() == AcquireStatus::kAcquired);
   CHECK(Release());
-  CHECK_EQ(WordOf(lock), 0u);
+  CHECK_EQ(WordOf(lock), ThisThread().generation);
 }
 
 // A thread that holds the lock until it is told to let go.
@@ -117,7 +118,7 @@ TEST(our_fork_waits_for_the_holder) {
 TEST(our_fork_gives_up_at_its_deadline_and_nothing_has_changed) {
   Holder holder;
   CHECK(!ForkOurs(DeadlineAfterMs(20), [] {}).has_value());
-  CHECK_EQ(OwnerOf(lock).tid, holder.tid());
+  CHECK_EQ(OwnerOf(lock).thread.tid, holder.tid());
   CHECK_EQ(waitpid(-1, nullptr, 0), -1);
   CHECK_EQ(errno, ECHILD);
   holder.LetGo();
@@ -129,8 +130,8 @@ TEST(lock_held_by_the_forking_thread_stays_as_deep_on_both_sides) {
     for (uint32_t i = 0; i < depth; ++i) CHECK(IsAcquired(Try()));
     const auto check = [depth] {
       CHECK_EQ(Depth(), depth);
-      CHECK_EQ(OwnerOf(lock).pid, getpid());
-      CHECK_EQ(OwnerOf(lock).tid, ThisThread().tid);
+      CHECK_EQ(OwnerOf(lock).thread.pid, getpid());
+      CHECK_EQ(OwnerOf(lock).thread.tid, ThisThread().tid);
       std::thread([] { CHECK(Try() == AcquireStatus::kTimedOut); }).join();
       for (uint32_t i = 0; i < depth; ++i) CHECK(Release());
       CHECK(!Release());
@@ -152,15 +153,15 @@ TEST(foreign_fork_does_not_wait_for_a_holder_and_its_child_is_told) {
   CheckChild(Fork([&] {
     CHECK(!lock.IsHeld());
     CHECK(lock.IsOrphaned());
-    CHECK_EQ(OwnerOf(lock).pid, parent);
-    CHECK_EQ(OwnerOf(lock).tid, holder.tid());
+    CHECK_EQ(OwnerOf(lock).thread.pid, parent);
+    CHECK_EQ(OwnerOf(lock).thread.tid, holder.tid());
     CHECK(Try() == AcquireStatus::kOwnerDied);
-    CHECK_EQ(OwnerOf(lock).tid, getpid());
+    CHECK_EQ(OwnerOf(lock).thread.tid, getpid());
     CHECK(lock.MakeConsistent(ThisThread()));
     CHECK(Release());
     CheckFreeAndQuiet();
   }));
-  CHECK_EQ(OwnerOf(lock).tid, holder.tid());
+  CHECK_EQ(OwnerOf(lock).thread.tid, holder.tid());
   CHECK(!lock.IsOrphaned());
   holder.LetGo();
   CheckFreeAndQuiet();
@@ -199,7 +200,7 @@ TEST(queue_of_waiters_does_not_come_along) {
   }
   AwaitWaiter(lock);
   const auto check = [] {
-    CHECK_EQ(WordOf(lock), ThisThread().token);  // no waiters' bit: the release makes no system call
+    CHECK_EQ(WordOf(lock), kHeldBit | ThisThread().token);  // no waiters' bit: the release makes no system call
     CHECK(Release());
     CheckFreeAndQuiet();
   };

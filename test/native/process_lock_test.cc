@@ -25,15 +25,17 @@ using atfork::LockOwner;
 using atfork::MonotonicNanos;
 using atfork::ProcessLock;
 using atfork::ThisThread;
+using atfork::ThreadEntry;
 using atfork::ThreadIdentity;
 using atfork::test::AwaitAsleep;
 using atfork::test::AwaitWaiter;
+using atfork::test::kHeldBit;
 using atfork::test::OwnerOf;
 using atfork::test::Stage;
 using atfork::test::WordOf;
 
-constexpr ThreadIdentity kAlice = {1, 0, 100, 101, 0};
-constexpr ThreadIdentity kBob = {2, 0, 100, 102, 0};
+constexpr ThreadIdentity kAlice = {1000, 0, 100, 101};
+constexpr ThreadIdentity kBob = {1002, 0, 100, 102};
 
 TEST(lock_is_recursive) {
   ProcessLock lock;
@@ -50,12 +52,14 @@ TEST(lock_is_recursive) {
 }
 
 TEST(lock_knows_its_owner) {
+  ThreadEntry alice = {kAlice};
+  atfork::GetProcessState()->threads.Add(&alice);
   ProcessLock lock;
   CHECK(!lock.Owner().has_value());
   CHECK(lock.TryAcquire(kAlice) == AcquireStatus::kAcquired);
   const LockOwner owner = OwnerOf(lock);
-  CHECK_EQ(owner.pid, kAlice.pid);
-  CHECK_EQ(owner.tid, kAlice.tid);
+  CHECK_EQ(owner.thread.pid, kAlice.pid);
+  CHECK_EQ(owner.thread.tid, kAlice.tid);
   CHECK_EQ(owner.depth, 1u);
   CHECK(lock.HeldBy(kAlice));
   CHECK(!lock.HeldBy(kBob));
@@ -143,7 +147,7 @@ TEST(thread_that_ends_leaves_the_lock_orphaned) {
   }).join();
   CHECK(lock.IsOrphaned());
   CHECK(!lock.IsHeld());
-  CHECK_EQ(OwnerOf(lock).tid, gone.tid);
+  CHECK_EQ(OwnerOf(lock).thread.tid, gone.tid);
   CHECK_EQ(OwnerOf(lock).depth, 0u);
 
   const ThreadIdentity& self = ThisThread();
@@ -177,7 +181,7 @@ TEST(orphan_released_without_repair_is_lost_for_all) {
   std::vector<std::thread> waiters;
   for (uint32_t i = 0; i < 3; ++i) {
     waiters.emplace_back([&, i] {
-      const ThreadIdentity self = {10 + i, 0, 100, 110, 0};
+      const ThreadIdentity self = {1010 + 2 * i, 0, 100, 110};
       CHECK(lock.Acquire(self, kNoDeadline) == AcquireStatus::kNotRecoverable);
     });
   }
@@ -203,21 +207,24 @@ TEST(waiter_of_another_generation_is_cancelled) {
   AwaitWaiter(lock);
   ThreadIdentity forker = kAlice;
   forker.generation = 1;
-  lock.PrepareForFork(forker);
+  lock.PrepareForFork(forker, kNoDeadline);
   lock.AfterForkChild(forker);
-  CHECK_EQ(WordOf(lock), forker.token);           // held once, nobody waits
-  pthread_kill(waiter.native_handle(), SIGUSR1);  // coming back is an interruption, too
+  CHECK_EQ(WordOf(lock), kHeldBit | forker.token);  // held once, nobody waits
+  pthread_kill(waiter.native_handle(), SIGUSR1);    // coming back is an interruption, too
   waiter.join();
   CHECK(lock.TryAcquire(kBob) == AcquireStatus::kCancelled);
-  CHECK_EQ(WordOf(lock), forker.token);
+  CHECK_EQ(WordOf(lock), kHeldBit | forker.token);
   CHECK(lock.Release(forker));
   CHECK(lock.TryAcquire(kBob) == AcquireStatus::kCancelled);
   CHECK(!lock.Release(kBob));
-  CHECK_EQ(WordOf(lock), 0u);
+  CHECK_EQ(WordOf(lock), forker.generation);
 }
 
-// The kernel wakes sleepers in their order. One that is of no use must pass it on.
-TEST(wake_up_of_a_cancelled_waiter_is_not_lost) {
+// The queue that it stands in is the parent's, and so is its turn.
+TEST(waiter_of_another_generation_takes_nobodys_turn) {
+  struct sigaction action = {};
+  action.sa_handler = [](int) {};
+  CHECK_EQ(sigaction(SIGUSR1, &action, nullptr), 0);
   ProcessLock lock;
   ThreadIdentity forker = kAlice;
   CHECK(IsAcquired(lock.TryAcquire(forker)));
@@ -234,13 +241,14 @@ TEST(wake_up_of_a_cancelled_waiter_is_not_lost) {
   std::thread ghost(wait, 0, kBob, AcquireStatus::kCancelled);
   await_asleep(0);
   forker.generation = 1;
-  lock.PrepareForFork(forker);
+  lock.PrepareForFork(forker, kNoDeadline);
   lock.AfterForkChild(forker);
-  std::thread waiter(wait, 1, ThreadIdentity{3, 1, 100, 103, 0}, AcquireStatus::kAcquired);
+  std::thread waiter(wait, 1, ThreadIdentity{1004, 1, 100, 103}, AcquireStatus::kAcquired);
   await_asleep(1);
   CHECK(lock.Release(forker));
-  ghost.join();
   waiter.join();
+  pthread_kill(ghost.native_handle(), SIGUSR1);
+  ghost.join();
 }
 
 // Counted in rounds.
@@ -291,12 +299,12 @@ TEST(thread_that_was_stopped_just_before_it_had_the_lock_gives_it_back) {
     went_on.Await(round);
   }
   ghost.join();
-  for (const ProcessLock& lock : locks) CHECK_EQ(WordOf(lock), 0u);
+  for (const ProcessLock& lock : locks) CHECK_EQ(WordOf(lock), forker.generation);
 }
 
 TEST(thread_without_a_token_gets_no_lock) {
-  atfork::GetProcessState()->last_token = atfork::kNoToken - 2;
-  std::thread([] { CHECK_EQ(ThisThread().token, atfork::kNoToken - 1); }).join();
+  atfork::GetProcessState()->last_token = atfork::kNoToken - 4;
+  std::thread([] { CHECK_EQ(ThisThread().token, atfork::kNoToken - 2); }).join();
   for (int i = 0; i < 2; ++i) {
     std::thread([] {
       ProcessLock lock(atfork::GetProcessState()->generation);

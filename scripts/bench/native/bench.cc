@@ -19,6 +19,8 @@
 #include <cstring>
 #include <vector>
 
+#include "locks.h"
+
 namespace {
 
 struct Range {
@@ -173,6 +175,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("makePipe", Napi::Function::New(env, MakePipe));
   exports.Set("startControl", Napi::Function::New(env, StartControl));
   exports.Set("controlRoundTrip", Napi::Function::New(env, ControlRoundTrip));
+  InitLocks(env, exports);
   return exports;
 }
 

@@ -1,0 +1,153 @@
+import { threadIdentity } from '../internal/lock-thread';
+import {
+  extraDepth,
+  generation,
+  held,
+  loopOwner,
+  mostExtraDepth,
+  nobody,
+  token,
+  unseen,
+  word,
+  wordsOf,
+} from '../internal/lock-words';
+import { beginWait, withdrawWait } from '../internal/loop-waits';
+import { type NativeLock, type NativeLockOwner, type NativeProcessLock, lockStatus } from '../internal/native-lock';
+
+/** V8 ends a thread where it calls a function. */
+function goOn(): void {
+  // Nothing to be done.
+}
+
+/**
+ * Taking and giving back one in-process lock: here as long as nobody else wants it, else in native/posix/process_lock.
+ * Loads the addon on first use. Every status is one of `lockStatus`.
+ */
+export class LockCore {
+  /** As in `the global lock`. */
+  readonly name: string;
+  readonly #load: () => NativeLock;
+  readonly #find: (native: NativeLock) => NativeProcessLock;
+  #words = unseen;
+  #identity = nobody;
+  #native: NativeLock | undefined;
+  #lock: NativeProcessLock | undefined;
+
+  /** `load` is called when the lock is first used, and may throw. */
+  constructor(name: string, load: () => NativeLock, find: (native: NativeLock) => NativeProcessLock) {
+    this.name = name;
+    this.#load = load;
+    this.#find = find;
+  }
+
+  /** Takes it, without a wait. */
+  take(): number {
+    const words = this.#words;
+    const free = this.#identity[generation];
+    const mine = held | this.#identity[token];
+    const seen = Atomics.compareExchange(words, word, free, mine);
+    if (seen === free) return lockStatus.acquired;
+    if (seen === mine) {
+      const depth = words[extraDepth];
+      if (depth < mostExtraDepth) {
+        words[extraDepth] = depth + 1;
+        return lockStatus.acquired;
+      }
+    }
+    return this.lock.tryAcquire();
+  }
+
+  /** Waits for it for `timeout` milliseconds. Nothing that JavaScript does reaches the thread meanwhile, but its end. */
+  wait(timeout: number): number {
+    return this.lock.acquire(timeout, goOn);
+  }
+
+  /** Undoes one acquisition by this thread; false when it does not hold the lock. */
+  give(): boolean {
+    const words = this.#words;
+    const mine = held | this.#identity[token];
+    if (words[extraDepth] === 0 && Atomics.compareExchange(words, word, mine, this.#identity[generation]) === mine) {
+      return true;
+    }
+    return this.lock.release();
+  }
+
+  makeConsistent(): boolean {
+    return this.lock.makeConsistent();
+  }
+
+  /**
+   * Takes it for this thread's event loop. `timedOut`: it is queued, and `settle` will hear, unless `withdraw(id)` comes
+   * first.
+   */
+  takeForLoop(settle: (status: number) => void): { status: number; id: number } {
+    const free = this.#identity[generation];
+    const mine = held | loopOwner | this.#identity[token];
+    if (Atomics.compareExchange(this.#words, word, free, mine) === free) return { status: lockStatus.acquired, id: 0 };
+    const { lock } = this;
+    return beginWait(this.#loaded, lock.enqueue, lockStatus.timedOut, settle);
+  }
+
+  withdraw(id: number): boolean {
+    return withdrawWait(this.#loaded, id);
+  }
+
+  giveByLoop(): boolean {
+    const mine = held | loopOwner | this.#identity[token];
+    if (Atomics.compareExchange(this.#words, word, mine, this.#identity[generation]) === mine) return true;
+    return this.lock.releaseByLoop();
+  }
+
+  makeConsistentByLoop(): boolean {
+    return this.lock.makeConsistentByLoop();
+  }
+
+  /** How many forks lie between this process and the one that loaded the package. */
+  generation(): number {
+    const identity = this.#identity;
+    return identity === nobody ? this.#loaded.generation() : identity[generation];
+  }
+
+  get isHeld(): boolean {
+    return this.lock.isHeld();
+  }
+
+  get isOrphaned(): boolean {
+    return this.lock.isOrphaned();
+  }
+
+  get owner(): NativeLockOwner | null {
+    return this.lock.owner();
+  }
+
+  get holders(): number {
+    return this.lock.holders();
+  }
+
+  /** Why the last status was `deadlock`. */
+  explainDeadlock(): string {
+    return this.#loaded.explainDeadlock();
+  }
+
+  get lock(): NativeProcessLock {
+    return this.#lock ?? this.#use();
+  }
+
+  get #loaded(): NativeLock {
+    this.#native ??= this.#load();
+    return this.#native;
+  }
+
+  #use(): NativeProcessLock {
+    const native = this.#loaded;
+    const lock = this.#find(native);
+    const identity = threadIdentity(native);
+    // One without the other is of no use.
+    if (lock.words !== null && identity !== nobody) {
+      this.#words = wordsOf(lock.words);
+      this.#identity = identity;
+    }
+    this.#lock = lock;
+    return lock;
+  }
+}

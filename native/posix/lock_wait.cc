@@ -1,0 +1,63 @@
+// lock_wait.cc - how a thread waits for a lock, asleep.
+// Runs in:  any thread; also in a prepare handler, within its deadline.
+// Calls:    futex(2), clock_gettime(2); the caller's `goes_on`. Allocates: no.
+#include "posix/lock_wait.h"
+
+#include <algorithm>
+
+#include "posix/wait_graph.h"
+
+namespace atfork {
+namespace {
+
+// What this thread is asleep for, for as long as this lives. In order with the queue and with other threads' (seq_cst):
+// of those that close a circle of waits, the last one sees it.
+class WaitsFor {
+ public:
+  WaitsFor(const ThreadIdentity& self, const Lock* lock) : entry_(self.entry) {
+    if (entry_ != nullptr) outer_ = entry_->waits_for.exchange(lock);
+  }
+  ~WaitsFor() {
+    if (entry_ != nullptr) entry_->waits_for.store(outer_);
+  }
+  WaitsFor(const WaitsFor&) = delete;
+  WaitsFor& operator=(const WaitsFor&) = delete;
+
+ private:
+  ThreadEntry* const entry_;
+  const Lock* outer_ = nullptr;
+};
+
+}  // namespace
+
+AcquireStatus Wait(Lock* lock, const ThreadIdentity& self, const Patience& patience) {
+  const WaitsFor waits(self, lock);
+  const bool forks = self.entry != nullptr && self.entry->forks.load();
+  Waiter waiter(self);
+  AcquireStatus status = lock->Enqueue(&waiter);
+  AcquireStatus otherwise = AcquireStatus::kTimedOut;
+  bool looks_around = true;
+  while (status == AcquireStatus::kTimedOut) {
+    if (looks_around && ClosesCircle(self, lock, patience.circle)) {
+      otherwise = AcquireStatus::kDeadlock;
+      break;
+    }
+    looks_around = false;
+    const int64_t nap_ends = MonotonicNanos() + (forks ? Lock::kForkingNap : Lock::kNap);
+    if (!FutexWait(&waiter.state, Waiter::kAsleep, std::min(patience.deadline, nap_ends))) {
+      if (patience.deadline <= nap_ends) break;
+      if (patience.goes_on != nullptr && !patience.goes_on(patience.arg)) {
+        lock->Withdraw(&waiter);
+        return AcquireStatus::kCancelled;
+      }
+      // Others leave it to a thread that forks to find a circle through it: it may hold what they want for its fork
+      // only.
+      looks_around = forks;
+    }
+    status = lock->Claim(&waiter);
+  }
+  if (status == AcquireStatus::kTimedOut) status = lock->Leave(&waiter);
+  return status == AcquireStatus::kTimedOut ? otherwise : status;
+}
+
+}  // namespace atfork

@@ -1,0 +1,73 @@
+/**
+ * The locks of one process: what taking and releasing one costs when nobody else wants it, beside the least that it can
+ * cost; and what several Workers get through on one, beside as many threads with a pthread mutex.
+ */
+import { median, summaryOf } from './lib/stats.mjs';
+
+const pairs = 1e6;
+const mostPair = 1.8;
+const leastThroughput = 0.7;
+const leastShare = 0.5;
+const contestUs = 5e6;
+
+export async function measure({ start, samples, scale }) {
+  const subject = start('locks', []);
+  await subject.ask('settle');
+  await subject.ask('pairs');
+  const rows = uncontended(await times(samples(21), () => subject.ask('pairs')));
+  for (const count of [2, 4]) {
+    const us = contestUs * Math.min(scale, 1);
+    rows.push(...contested(count, us, await times(samples(3), () => subject.ask('contest', count, us))));
+  }
+  await subject.ask('leave');
+  await subject.end();
+  return rows;
+}
+
+async function times(count, ask) {
+  const answers = [];
+  for (let i = 0; i < count; ++i) answers.push(await ask());
+  return answers;
+}
+
+function uncontended(answers) {
+  const ns = (us) => `${((us * 1000) / pairs).toFixed(1)} ns`;
+  const bare = answers.map((each) => each.bare);
+  return ['lock', 'guard'].map((way) => {
+    const own = answers.map((each) => each[way]);
+    const ratio = median(own.map((us, index) => us / bare[index]));
+    return {
+      what: way === 'lock' ? 'acquire() and release()' : 'acquire() and its guard',
+      must: `<= ${mostPair} x`,
+      measured: `${ratio.toFixed(2)} x: ${ns(median(own))}, compareExchange and store ${ns(median(bare))}`,
+      n: own.length,
+      ok: ratio <= mostPair,
+      values: { own: summaryOf(own), bare: summaryOf(bare) },
+    };
+  });
+}
+
+function contested(count, us, answers) {
+  const sum = (rounds) => rounds.reduce((total, each) => total + each, 0);
+  const ratios = answers.map(({ ours, pthread }) => sum(ours) / sum(pthread));
+  const shares = answers.map(({ ours }) => (Math.min(...ours) * count) / sum(ours));
+  const perMs = (side) => Math.round((median(answers.map((each) => sum(each[side]))) / us) * 1000);
+  return [
+    {
+      what: `${count} Workers, throughput`,
+      must: `>= ${leastThroughput} x`,
+      measured: `${median(ratios).toFixed(2)} x: ${perMs('ours')} in a ms, with pthread_mutex ${perMs('pthread')}`,
+      n: answers.length,
+      ok: median(ratios) >= leastThroughput,
+      values: { ratios, answers },
+    },
+    {
+      what: `${count} Workers, smallest share`,
+      must: `>= ${leastShare} of fair`,
+      measured: `${Math.min(...shares).toFixed(2)} of fair`,
+      n: answers.length,
+      ok: Math.min(...shares) >= leastShare,
+      values: { shares },
+    },
+  ];
+}

@@ -1,0 +1,84 @@
+// locks.cc - what pthread mutexes can do, for the locks to be compared with.
+// Runs in:  the main thread of a process that scripts/bench starts, and the threads that it starts for a while.
+// Calls:    pthread_mutex_lock(3) and its kin, pthread_create(3).
+#include "locks.h"
+
+#include <pthread.h>
+#include <time.h>
+
+#include <cstdint>
+#include <vector>
+
+namespace {
+
+double NowUs() {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<double>(now.tv_sec) * 1e6 + static_cast<double>(now.tv_nsec) / 1e3;
+}
+
+// recursivePairs(count) -> us: takes and releases a recursive mutex that nobody else wants.
+Napi::Value RecursivePairs(const Napi::CallbackInfo& info) {
+  pthread_mutexattr_t attributes;
+  pthread_mutexattr_init(&attributes);
+  pthread_mutexattr_settype(&attributes, PTHREAD_MUTEX_RECURSIVE);
+  pthread_mutex_t mutex;
+  pthread_mutex_init(&mutex, &attributes);
+  const int64_t count = info[0].As<Napi::Number>().Int64Value();
+  const double start = NowUs();
+  for (int64_t i = 0; i < count; ++i) {
+    pthread_mutex_lock(&mutex);
+    pthread_mutex_unlock(&mutex);
+  }
+  return Napi::Number::New(info.Env(), NowUs() - start);
+}
+
+struct Contest {
+  pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+  double deadline = 0;
+  int steps = 0;
+  volatile int32_t cells[8] = {};
+};
+
+struct Contender {
+  Contest* contest;
+  pthread_t thread;
+  int64_t rounds;
+};
+
+void* Contend(void* arg) {
+  Contender* const self = static_cast<Contender*>(arg);
+  Contest* const contest = self->contest;
+  int64_t rounds = 0;
+  do {
+    for (int i = 0; i < 256; ++i, ++rounds) {
+      pthread_mutex_lock(&contest->mutex);
+      for (int step = 0; step < contest->steps; ++step) contest->cells[step & 7] = contest->cells[step & 7] + 1;
+      pthread_mutex_unlock(&contest->mutex);
+    }
+  } while (NowUs() < contest->deadline);
+  self->rounds = rounds;
+  return nullptr;
+}
+
+// contend(threads, us, steps) -> rounds of each thread
+Napi::Value RunContest(const Napi::CallbackInfo& info) {
+  Contest contest;
+  contest.deadline = NowUs() + info[1].As<Napi::Number>().DoubleValue();
+  contest.steps = info[2].As<Napi::Number>().Int32Value();
+  std::vector<Contender> contenders(info[0].As<Napi::Number>().Uint32Value(), Contender{&contest, {}, 0});
+  for (Contender& each : contenders) pthread_create(&each.thread, nullptr, Contend, &each);
+  Napi::Array rounds = Napi::Array::New(info.Env());
+  for (Contender& each : contenders) {
+    pthread_join(each.thread, nullptr);
+    rounds.Set(rounds.Length(), static_cast<double>(each.rounds));
+  }
+  return rounds;
+}
+
+}  // namespace
+
+void InitLocks(Napi::Env env, Napi::Object exports) {
+  exports.Set("recursivePairs", Napi::Function::New(env, RecursivePairs));
+  exports.Set("contend", Napi::Function::New(env, RunContest));
+}

@@ -1,0 +1,242 @@
+// lock_queue_test.cc - who gets a lock next: threads and event loops in one queue.
+// Runs in:  native_tests. An event loop is a LoopWaker that counts.
+#include "posix/lock_queue.h"
+
+#include <atomic>
+#include <cstdint>
+#include <thread>
+#include <vector>
+
+#include "lock_helpers.h"
+#include "posix/process_lock.h"
+#include "posix/process_semaphore.h"
+#include "posix/process_state.h"
+#include "test.h"
+
+namespace {
+
+using atfork::AcquireStatus;
+using atfork::kNoDeadline;
+using atfork::Lock;
+using atfork::LoopWaker;
+using atfork::MonotonicNanos;
+using atfork::ProcessLock;
+using atfork::ProcessSemaphore;
+using atfork::ThisThread;
+using atfork::ThreadIdentity;
+using atfork::Waiter;
+using atfork::test::AwaitAsleep;
+using atfork::test::WordOf;
+
+constexpr ThreadIdentity kBob = {1002, 0, 100, 102};
+
+struct CountingLoop : LoopWaker {
+  CountingLoop() : LoopWaker([](LoopWaker* self) { ++static_cast<CountingLoop*>(self)->wakes; }) {}
+  std::atomic<int> wakes{0};
+};
+
+void SleepUntilFair() {
+  const int64_t end = MonotonicNanos() + Lock::kFair;
+  while (MonotonicNanos() < end) std::this_thread::yield();
+}
+
+// A thread that waits for `lock`, and says when it has it.
+class Sleeper {
+ public:
+  explicit Sleeper(Lock* lock)
+      : thread_([this, lock] {
+          tid_ = ThisThread().tid;
+          CHECK(IsAcquired(lock->Acquire(ThisThread(), atfork::Patience{})));
+          has_it_ = true;
+          while (!lets_go_) std::this_thread::yield();
+          CHECK(lock->Release(ThisThread()));
+        }) {
+    while (tid_ == 0) std::this_thread::yield();
+    AwaitAsleep(tid_);
+  }
+  ~Sleeper() {
+    lets_go_ = true;
+    thread_.join();
+  }
+  bool has_it() const { return has_it_; }
+  void AwaitIt() const {
+    while (!has_it_) std::this_thread::yield();
+  }
+
+ private:
+  std::atomic<pid_t> tid_{0};
+  std::atomic<bool> has_it_{false};
+  std::atomic<bool> lets_go_{false};
+  std::thread thread_;
+};
+
+TEST(waiter_asleep_for_a_millisecond_gets_the_lock_next) {
+  const ThreadIdentity& self = ThisThread();
+  for (int i = 0; i < 50; ++i) {
+    ProcessLock lock(self.generation);
+    CHECK(IsAcquired(lock.TryAcquire(self)));
+    Sleeper sleeper(&lock);
+    SleepUntilFair();
+    CHECK(lock.Release(self));
+    // Whoever released it is here at once, and does not get it.
+    CHECK(lock.TryAcquire(self) == AcquireStatus::kTimedOut);
+    sleeper.AwaitIt();
+  }
+}
+
+TEST(permit_goes_to_a_waiter_asleep_for_a_millisecond) {
+  const ThreadIdentity& self = ThisThread();
+  for (int i = 0; i < 50; ++i) {
+    uint32_t room[2];
+    ProcessSemaphore semaphore(self.generation, "two", 0, room, 2);
+    CHECK(IsAcquired(semaphore.TryAcquire(self)));
+    CHECK(IsAcquired(semaphore.TryAcquire(self)));
+    Sleeper first(&semaphore);
+    Sleeper second(&semaphore);
+    SleepUntilFair();
+    CHECK(semaphore.Release(self));
+    CHECK(semaphore.TryAcquire(self) == AcquireStatus::kTimedOut);
+    first.AwaitIt();
+    CHECK(!second.has_it());
+    CHECK(semaphore.Release(self));
+    second.AwaitIt();
+  }
+}
+
+// A waiter that is young is woken, and whoever comes by may be faster.
+TEST(free_lock_belongs_to_whoever_comes_by) {
+  ProcessLock lock;
+  CountingLoop loop;
+  const ThreadIdentity alice = {1000, 0, 100, 101};
+  CHECK(IsAcquired(lock.TryAcquire(alice)));
+  Waiter waiter(kBob, &loop);
+  CHECK(lock.Enqueue(&waiter) == AcquireStatus::kTimedOut);
+  CHECK(lock.Release(alice));
+  if (loop.wakes == 0) return;  // a millisecond has gone by: the lock is the waiter's
+  if (waiter.state == Waiter::kGranted) return;
+  CHECK(IsAcquired(lock.TryAcquire(alice)));
+  CHECK(lock.Claim(&waiter) == AcquireStatus::kTimedOut);
+  CHECK(lock.Release(alice));
+  CHECK_EQ(loop.wakes, 2);
+  CHECK(lock.Claim(&waiter) == AcquireStatus::kAcquired);
+  CHECK_EQ(WordOf(lock), atfork::test::kHeldBit | kBob.token | atfork::kLoopOwner);
+  CHECK(lock.ReleaseByLoop(kBob));
+  CHECK_EQ(WordOf(lock), 0u);
+}
+
+TEST(loop_is_given_the_lock_after_a_millisecond_and_may_give_it_back_unheard) {
+  ProcessLock lock;
+  CountingLoop loop;
+  const ThreadIdentity alice = {1000, 0, 100, 101};
+  for (const bool takes_it : {true, false}) {
+    CHECK(IsAcquired(lock.TryAcquire(alice)));
+    Waiter waiter(kBob, &loop);
+    CHECK(lock.Enqueue(&waiter) == AcquireStatus::kTimedOut);
+    SleepUntilFair();
+    CHECK(lock.Release(alice));
+    CHECK(lock.TryAcquire(alice) == AcquireStatus::kTimedOut);
+    CHECK(lock.TryAcquire(kBob) == AcquireStatus::kTimedOut);  // the loop's, not the thread's
+    if (takes_it) {
+      CHECK(lock.Claim(&waiter) == AcquireStatus::kAcquired);
+      CHECK(!lock.Release(kBob));
+      CHECK(lock.ReleaseByLoop(kBob));
+    } else {
+      lock.Withdraw(&waiter);
+    }
+    CHECK_EQ(WordOf(lock), 0u);
+    CHECK_EQ(loop.users, 0u);
+  }
+}
+
+// Its loop cannot look before its thread is awake, and that waits for somebody else.
+TEST(loop_of_a_sleeping_thread_is_passed_over) {
+  ThreadIdentity& self = ThisThread();
+  ProcessLock lock(self.generation);
+  ProcessLock other(self.generation);
+  CountingLoop loop;
+  CHECK(IsAcquired(lock.TryAcquire(self)));
+  Waiter own(self, &loop);
+  CHECK(lock.Enqueue(&own) == AcquireStatus::kTimedOut);
+  Sleeper sleeper(&lock);
+  SleepUntilFair();
+  self.entry->waits_for = &other;
+  CHECK(lock.Release(self));
+  self.entry->waits_for = nullptr;
+  sleeper.AwaitIt();
+  CHECK_EQ(loop.wakes, 0);
+  lock.Withdraw(&own);
+}
+
+TEST(waiter_that_leaves_does_not_take_the_wake_up_with_it) {
+  const ThreadIdentity& self = ThisThread();
+  ProcessLock lock(self.generation);
+  CountingLoop loop;
+  for (int i = 0; i < 200; ++i) {
+    CHECK(IsAcquired(lock.TryAcquire(self)));
+    Waiter young(self, &loop);
+    CHECK(lock.Enqueue(&young) == AcquireStatus::kTimedOut);
+    Sleeper sleeper(&lock);
+    CHECK(lock.Release(self));
+    lock.Withdraw(&young);
+    sleeper.AwaitIt();
+  }
+}
+
+// Threads that wait with all sorts of patience, and loops that come and go: the count is right, and nobody is
+// forgotten.
+TEST(queue_of_threads_and_loops_excludes_and_forgets_nobody) {
+  constexpr int kThreads = 4;
+  constexpr int kRounds = 5000;
+  const uint32_t generation = ThisThread().generation;
+  uint32_t room[1];
+  ProcessLock lock(generation);
+  ProcessSemaphore semaphore(generation, "one", 0, room, 1);
+  for (Lock* const each : {static_cast<Lock*>(&lock), static_cast<Lock*>(&semaphore)}) {
+    int64_t counter = 0;
+    std::vector<std::thread> threads;
+    for (int id = 0; id < kThreads; ++id) {
+      threads.emplace_back([&, id] {
+        const ThreadIdentity& self = ThisThread();
+        CountingLoop loop;
+        for (int round = 0; round < kRounds; ++round) {
+          const int way = (round + id) % 4;
+          if (way == 0) {
+            Waiter waiter(self, &loop);
+            AcquireStatus status = each->Enqueue(&waiter);
+            while (status == AcquireStatus::kTimedOut) {
+              std::this_thread::yield();
+              if (waiter.state != Waiter::kAsleep) status = each->Claim(&waiter);
+            }
+            CHECK(status == AcquireStatus::kAcquired);
+            ++counter;
+            CHECK(each->ReleaseByLoop(self));
+            while (loop.users != 0) std::this_thread::yield();
+            continue;
+          }
+          if (way == 1) {
+            Waiter waiter(self, &loop);
+            if (IsAcquired(each->Enqueue(&waiter))) {
+              CHECK(each->ReleaseByLoop(self));
+            } else {
+              each->Withdraw(&waiter);
+            }
+            while (loop.users != 0) std::this_thread::yield();
+          }
+          const int64_t patience = way == 2 ? 20 * 1000 : kNoDeadline;
+          const auto deadline = [=] { return patience == kNoDeadline ? kNoDeadline : MonotonicNanos() + patience; };
+          while (!IsAcquired(each->Acquire(self, atfork::Patience{deadline()}))) {
+          }
+          ++counter;
+          if (round % 64 == 0) std::this_thread::yield();
+          CHECK(each->Release(self));
+        }
+      });
+    }
+    for (std::thread& thread : threads) thread.join();
+    CHECK_EQ(counter, int64_t{kThreads} * kRounds);
+    CHECK(!each->IsHeld());
+    CHECK_EQ(each->Waiters(nullptr, 0), 0u);
+  }
+}
+
+}  // namespace
