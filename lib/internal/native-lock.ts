@@ -18,6 +18,9 @@ export const lockStatus = {
   deadlock: 6,
 } as const;
 
+/** Ids of waits begin here: what is less is a status. */
+export const firstWait = 8;
+
 export interface NativeLockThread {
   /** 0: not known. */
   pid: number;
@@ -53,8 +56,11 @@ export interface NativeProcessLock {
   /** The same for what this thread's event loop holds. */
   releaseByLoop(): boolean;
   makeConsistentByLoop(): boolean;
-  /** For this thread's event loop. `lockStatus.timedOut`: the listener will hear of `id`. */
-  enqueue: (id: number) => number;
+  /**
+   * For this thread's event loop: one of `lockStatus`, or an id that is `firstWait` or more. Then it is queued, and `onTurn`
+   * is called when it is time to claim it.
+   */
+  enqueue(onTurn: () => void): number;
   isHeld(): boolean;
   isOrphaned(): boolean;
   owner(): NativeLockOwner | null;
@@ -70,11 +76,12 @@ export interface NativeLock {
   /** What others are told of this thread. */
   nameThread(threadId: number, label: string): void;
   readonly lockWaits: {
-    /** `listener` hears of every wait of this thread's event loop that is over; without arguments it is a test call. */
-    listen(listener: (id?: number, status?: number) => void): void;
-    withdraw(id: number): void;
-    /** Child: what is waited for is the parent's. */
-    forget(): void;
+    /** One of `lockStatus`; `timedOut`: it waits on. */
+    claim(id: number): number;
+    /** False: it did not wait any more. */
+    withdraw(id: number): boolean;
+    /** Child: what this thread waits for is the parent's. */
+    forgetAll(): void;
   };
   /** Who waited for whom, when this thread was last told of a deadlock. */
   explainDeadlock(): string;

@@ -11,7 +11,6 @@ import {
   word,
   wordsOf,
 } from '../internal/lock-words';
-import { beginWait, withdrawWait } from '../internal/loop-waits';
 import { type NativeLock, type NativeLockOwner, type NativeProcessLock, lockStatus } from '../internal/native-lock';
 
 /** V8 ends a thread where it calls a function. */
@@ -76,20 +75,20 @@ export class LockCore {
     return this.lock.makeConsistent();
   }
 
-  /**
-   * Takes it for this thread's event loop. `timedOut`: it is queued, and `settle` will hear, unless `withdraw(id)` comes
-   * first.
-   */
-  takeForLoop(settle: (status: number) => void): { status: number; id: number } {
+  /** Takes it for this thread's event loop, or queues it: see `enqueue` of NativeProcessLock. */
+  takeForLoop(onTurn: () => void): number {
     const free = this.#identity[generation];
     const mine = held | loopOwner | this.#identity[token];
-    if (Atomics.compareExchange(this.#words, word, free, mine) === free) return { status: lockStatus.acquired, id: 0 };
-    const { lock } = this;
-    return beginWait(this.#loaded, lock.enqueue, lockStatus.timedOut, settle);
+    if (Atomics.compareExchange(this.#words, word, free, mine) === free) return lockStatus.acquired;
+    return this.lock.enqueue(onTurn);
+  }
+
+  claim(id: number): number {
+    return this.#loaded.lockWaits.claim(id);
   }
 
   withdraw(id: number): boolean {
-    return withdrawWait(this.#loaded, id);
+    return this.#loaded.lockWaits.withdraw(id);
   }
 
   giveByLoop(): boolean {

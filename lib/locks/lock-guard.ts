@@ -26,6 +26,11 @@ export class ProcessLockGuard implements LockGuard {
     return this.#ownerDied;
   }
 
+  /** Whether this is the process that it was made in. */
+  isCurrent(): boolean {
+    return this.#generation === this.#core.generation();
+  }
+
   release(): void {
     const core = this.#core;
     if (this.#generation !== core.generation()) throw this.#notCurrent();

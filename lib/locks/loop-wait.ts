@@ -1,41 +1,55 @@
-import { lockStatus } from '../internal/native-lock';
+import { firstWait, lockStatus } from '../internal/native-lock';
 import type { LockCore } from './lock-core';
 
 /** Node's own timers are no longer than this; beyond, a wait has no end that anybody will see. */
 const longestTimer = 2 ** 31 - 1;
 
-/**
- * Takes the lock for this thread's event loop, within `timeout` milliseconds. Resolves to one of `lockStatus`, rejects
- * with the signal's reason.
- */
-export function waitForLoop(core: LockCore, timeout: number, signal: AbortSignal | undefined): Promise<number> {
+/** What a wait came to, and in which process: the child of a fork has a copy of all that goes on here. */
+export interface LoopWaitResult {
+  /** One of `lockStatus`. */
+  readonly status: number;
+  readonly generation: number;
+}
+
+/** Takes the lock for this thread's event loop, within `timeout` milliseconds. Rejects with the signal's reason. */
+export function waitForLoop(core: LockCore, timeout: number, signal: AbortSignal | undefined): Promise<LoopWaitResult> {
   return new Promise((resolve, reject) => {
-    let timer: NodeJS.Timeout | undefined;
-    const { status, id } = core.takeForLoop((settled) => {
+    const settle = (status: number): void => {
+      resolve({ status, generation: core.generation() });
+    };
+    const answer = core.takeForLoop(() => {
+      const status = core.claim(answer);
+      if (status === lockStatus.timedOut) return;
       stop();
-      resolve(settled);
+      settle(status);
     });
-    if (status !== lockStatus.timedOut || timeout === 0) {
-      if (status === lockStatus.timedOut) core.withdraw(id);
-      resolve(status);
+    if (answer < firstWait) {
+      settle(answer);
       return;
     }
-    if (timeout <= longestTimer) {
-      timer = setTimeout(() => {
-        stop();
-        if (core.withdraw(id)) resolve(lockStatus.timedOut);
-      }, timeout);
+    if (timeout === 0) {
+      core.withdraw(answer);
+      settle(lockStatus.timedOut);
+      return;
     }
-    const onAbort = (): void => {
+    const timer = timeout <= longestTimer ? setTimeout(onTimeout, timeout) : undefined;
+    signal?.addEventListener('abort', onAbort, { once: true });
+
+    function onTimeout(): void {
+      stop();
+      if (core.withdraw(answer)) settle(lockStatus.timedOut);
+    }
+
+    function onAbort(): void {
       stop();
       // The reason is the program's, whatever it is.
       // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
-      if (core.withdraw(id)) reject(signal?.reason);
-    };
-    const stop = (): void => {
+      if (core.withdraw(answer)) reject(signal?.reason);
+    }
+
+    function stop(): void {
       clearTimeout(timer);
       signal?.removeEventListener('abort', onAbort);
-    };
-    signal?.addEventListener('abort', onAbort, { once: true });
+    }
   });
 }

@@ -30,11 +30,13 @@ export class ProcessLock implements Lock {
     return new ProcessLockGuard(this.core, false, this.#acquire(options));
   }
 
-  async acquireAsync(options?: AcquireAsyncOptions): Promise<LockGuard> {
+  async acquireAsync(options?: AcquireAsyncOptions): Promise<ProcessLockGuard> {
     const { timeout, signal } = asyncOptionsOf(options);
     signal?.throwIfAborted();
     const core = this.core;
-    const status = await waitForLoop(core, timeout, signal);
+    const { status, generation } = await waitForLoop(core, timeout, signal);
+    // This is a child, forked since: what came of the wait is its parent's, and nothing will ever come of it here.
+    if (generation !== core.generation()) return new Promise(() => undefined);
     if (status > ownerDied) throw this.#notAcquired(status, timeout);
     return new ProcessLockGuard(core, true, status === ownerDied);
   }
@@ -65,6 +67,7 @@ export class ProcessLock implements Lock {
   async withLockAsync<T>(fn: (guard: LockGuard) => T | PromiseLike<T>, options?: AcquireAsyncOptions): Promise<T> {
     validateFunction(fn, 'fn');
     const guard = await this.acquireAsync(options);
+    if (!guard.isCurrent()) return new Promise(() => undefined);
     try {
       return await fn(guard);
     } finally {

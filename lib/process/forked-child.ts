@@ -2,7 +2,6 @@
 import type { NativeBinding } from '../binding';
 import { instancesOf } from '../internal/heap-instances';
 import { giveUpHandles } from '../internal/inherited-handles';
-import { forgetWaits } from '../internal/loop-waits';
 import { renewRandomness } from '../internal/randomness';
 import { hasReports, renameReports } from '../internal/reports';
 import { throwLater } from '../internal/throw-later';
@@ -17,6 +16,7 @@ import { dropPendingWarning } from './multi-threaded';
  */
 export function beginChild(native: NativeBinding, inherited: Inherited, isRehearsal: boolean): void {
   dropPendingWarning(isRehearsal);
+  if (!isRehearsal) native.lockWaits.forgetAll();
   const workers = native.hasWorkersToEnd();
   try {
     setPid(native, isRehearsal);
@@ -31,7 +31,6 @@ export function beginChild(native: NativeBinding, inherited: Inherited, isRehear
   } catch (error) {
     if (!isRehearsal) throwLater(error);
   }
-  if (!isRehearsal) forgetWaits();
   if (!inherited.timers) attempt(clearTimers);
   if (!inherited.exitListeners) process.removeAllListeners('exit');
   if (hasReports() && !isRehearsal) attempt(renameReports);

@@ -38,11 +38,6 @@ struct Call {
     napi_get_boolean(env, value, &result);
     return result;
   }
-  uint32_t Id() const {
-    uint32_t id = 0;
-    napi_get_value_uint32(env, arguments[0], &id);
-    return id;
-  }
 
   const napi_env env;
   napi_value arguments[2] = {};
@@ -105,10 +100,12 @@ napi_value MakeConsistentByLoop(napi_env env, napi_callback_info info) {
   return call.Return(call.lock->MakeConsistentByLoop(ThisThread()));
 }
 
-// (id) -> status; kTimedOut: it is queued, and the listener hears of it
+// (onTurn) -> status, or the id of the wait
 napi_value Enqueue(napi_env env, napi_callback_info info) {
   const Call call(env, info);
-  return call.Return(ToStatus(LoopWaits::Of(env)->Begin(call.lock, call.Id())));
+  napi_value result;
+  napi_create_uint32(env, LoopWaits::Of(env)->Begin(call.lock, Napi::Function(env, call.arguments[0])), &result);
+  return result;
 }
 
 napi_value IsHeld(napi_env env, napi_callback_info info) {
@@ -178,7 +175,7 @@ Napi::Object ToObject(Napi::Env env, Lock* lock) {
     if (napi_create_function(env, name, NAPI_AUTO_LENGTH, method, lock, &function) != napi_ok) break;
     object.Set(name, function);
   }
-  if (lock->kind == LockKind::kSemaphore) {
+  if (lock->kind == ParticipantKind::kSemaphore) {
     object.Set("words", env.Null());
   } else {
     object.Set("words", View(env, static_cast<ProcessLock*>(lock)->view(), ProcessLock::kViewSize));
@@ -232,9 +229,10 @@ void AddUsers(const Lock& lock, size_t (Lock::*users)(uint32_t*, size_t) const, 
 Napi::Value QueryLocks(const Napi::CallbackInfo& info) {
   Napi::Array held = Napi::Array::New(info.Env());
   Napi::Array pending = Napi::Array::New(info.Env());
-  for (const Lock* lock = GetProcessState()->locks.first(); lock != nullptr; lock = lock->next.load()) {
-    AddUsers(*lock, &Lock::Holders, held);
-    AddUsers(*lock, &Lock::Waiters, pending);
+  for (const ForkParticipant* each = GetProcessState()->locks.first(); each != nullptr; each = each->next.load()) {
+    if (each->kind == ParticipantKind::kMutex) continue;  // who holds it, its library knows
+    AddUsers(*static_cast<const Lock*>(each), &Lock::Holders, held);
+    AddUsers(*static_cast<const Lock*>(each), &Lock::Waiters, pending);
   }
   Napi::Object result = Napi::Object::New(info.Env());
   result.Set("held", held);

@@ -1,9 +1,10 @@
 // loop_waits.cc - what an environment's event loop waits for without blocking; see loop_waits.h.
 // Runs in:  the environment's own thread: from JavaScript, from its loop when a lock may be its own, at its end.
-// Calls:    the listener of lib/locks, once for each wait that is over, with a tick of its own: promises go on at once.
+// Calls:    what JavaScript has given for each wait, when that may be over.
 #include "binding/loop_waits.h"
 
 #include <new>
+#include <vector>
 
 #include "posix/process_state.h"
 
@@ -13,13 +14,15 @@ void LoopWaits::Install(Napi::Env env, Napi::Object exports) {
   auto* const self = new LoopWaits(env);
   env.SetInstanceData<LoopWaits>(self);
   Napi::Object waits = Napi::Object::New(env);
-  waits.Set("listen", Napi::Function::New(env, [self](const Napi::CallbackInfo& info) {
-              self->listener_ = Napi::Persistent(info[0].As<Napi::Function>());
+  waits.Set("claim", Napi::Function::New(env, [self](const Napi::CallbackInfo& info) {
+              const AcquireStatus status = self->Claim(info[0].As<Napi::Number>().Uint32Value());
+              return Napi::Number::New(info.Env(), static_cast<int>(status));
             }));
   waits.Set("withdraw", Napi::Function::New(env, [self](const Napi::CallbackInfo& info) {
-              self->Withdraw(info[0].As<Napi::Number>().Uint32Value());
+              return Napi::Boolean::New(info.Env(), self->Withdraw(info[0].As<Napi::Number>().Uint32Value()));
             }));
-  waits.Set("forget", Napi::Function::New(env, [self](const Napi::CallbackInfo&) { self->Forget(); }));
+  waits.Set("forgetAll",
+            Napi::Function::New(env, [](const Napi::CallbackInfo&) { runtime::UvLoopWaker::ForgetAll(); }));
   exports.Set("lockWaits", waits);
   const auto on_end = [](napi_async_cleanup_hook_handle handle, void* waits) {
     static_cast<LoopWaits*>(waits)->End(handle);
@@ -29,68 +32,71 @@ void LoopWaits::Install(Napi::Env env, Napi::Object exports) {
 
 LoopWaits* LoopWaits::Of(napi_env env) { return Napi::Env(env).GetInstanceData<LoopWaits>(); }
 
-AcquireStatus LoopWaits::Begin(Lock* lock, uint32_t id) {
-  if (!OpenWaker()) return AcquireStatus::kTooDeep;
+uint32_t LoopWaits::Begin(Lock* lock, Napi::Function on_turn) {
+  if (!OpenWaker()) return static_cast<uint32_t>(AcquireStatus::kTooDeep);
   std::unique_ptr<Wait> wait(new (std::nothrow) Wait(ThisThread(), waker_, lock));
-  if (wait == nullptr) return AcquireStatus::kTooDeep;
+  if (wait == nullptr) return static_cast<uint32_t>(AcquireStatus::kTooDeep);
   const AcquireStatus status = lock->Enqueue(&wait->waiter);
-  if (status == AcquireStatus::kTimedOut) waits_.emplace(id, std::move(wait));
+  if (status != AcquireStatus::kTimedOut) return static_cast<uint32_t>(status);
+  wait->on_turn = Napi::Persistent(on_turn);
+  do {
+    ++last_id_;
+  } while (last_id_ < kFirstId || waits_.count(last_id_) != 0);
+  waits_.emplace(last_id_, std::move(wait));
   KeepAlive();
-  return status;
+  return last_id_;
 }
 
-void LoopWaits::Withdraw(uint32_t id) {
+bool LoopWaits::Withdraw(uint32_t id) {
   const auto found = waits_.find(id);
-  if (found == waits_.end()) return;
+  if (found == waits_.end()) return false;
   found->second->lock->Withdraw(&found->second->waiter);
   waits_.erase(found);
   KeepAlive();
-}
-
-void LoopWaits::Forget() {
-  waits_.clear();
-  if (waker_ != nullptr) waker_->Abandon();
-  waker_ = nullptr;
+  return true;
 }
 
 bool LoopWaits::OpenWaker() {
   if (waker_ != nullptr) return true;
   uv_loop_t* loop = nullptr;
   if (napi_get_uv_event_loop(env_, &loop) != napi_ok) return false;
-  waker_ = runtime::UvLoopWaker::Open(
-      loop, [](void* waits) { static_cast<LoopWaits*>(waits)->Look(); }, this);
+  const auto look = [](void* waits) { static_cast<LoopWaits*>(waits)->Look(); };
+  const auto forget = [](void* waits) {
+    static_cast<LoopWaits*>(waits)->waits_.clear();
+    static_cast<LoopWaits*>(waits)->waker_ = nullptr;
+  };
+  waker_ = runtime::UvLoopWaker::Open(loop, look, forget, this);
   return waker_ != nullptr;
 }
 
-// A Worker that is being terminated runs no JavaScript: what is given to it then, nobody must take. End() gives it
-// back.
-bool LoopWaits::RunsJavaScript() {
-  return napi_call_function(env_, env_.Global(), listener_.Value(), 0, nullptr, nullptr) == napi_ok;
-}
-
+// JavaScript claims: a Worker that is being terminated runs none, and takes nothing then. End() gives it back.
 void LoopWaits::Look() {
   const Napi::HandleScope scope(env_);
-  if (!RunsJavaScript()) return;
-  // The listener may begin other waits, and withdraw these.
-  std::vector<std::pair<uint32_t, AcquireStatus>> over;
-  for (auto at = waits_.begin(); at != waits_.end();) {
-    Wait& wait = *at->second;
-    AcquireStatus status = AcquireStatus::kTimedOut;
-    if (wait.waiter.state.load() != Waiter::kAsleep) status = wait.lock->Claim(&wait.waiter);
-    if (status == AcquireStatus::kTimedOut) {
-      ++at;
-      continue;
-    }
-    over.emplace_back(at->first, status);
-    at = waits_.erase(at);
+  std::vector<uint32_t> woken;
+  for (const auto& [id, wait] : waits_) {
+    if (wait->waiter.state.load() != Waiter::kAsleep) woken.push_back(id);
   }
-  KeepAlive();
-  for (const auto& [id, status] : over) {
+  for (const uint32_t id : woken) {
     const Napi::HandleScope each(env_);
-    const napi_value arguments[] = {Napi::Number::New(env_, id), Napi::Number::New(env_, static_cast<int>(status))};
-    // As an event of the loop: process.nextTick() and promises have their turn when it returns.
-    if (napi_make_callback(env_, nullptr, env_.Global(), listener_.Value(), 2, arguments, nullptr) != napi_ok) return;
+    const auto found = waits_.find(id);  // the one before may have withdrawn it
+    if (found == waits_.end()) continue;
+    const napi_value on_turn = found->second->on_turn.Value();
+    // As an event of the loop: process.nextTick() and promises have their turn when it returns, and what they throw is
+    // nobody's here.
+    const napi_status status = napi_make_callback(env_, nullptr, env_.Global(), on_turn, 0, nullptr, nullptr);
+    if (status != napi_pending_exception) continue;
+    napi_value error;
+    if (napi_get_and_clear_last_exception(env_, &error) == napi_ok) napi_fatal_exception(env_, error);
   }
+}
+
+AcquireStatus LoopWaits::Claim(uint32_t id) {
+  const auto found = waits_.find(id);
+  if (found == waits_.end()) return AcquireStatus::kCancelled;
+  const AcquireStatus status = found->second->lock->Claim(&found->second->waiter);
+  if (status != AcquireStatus::kTimedOut) waits_.erase(found);
+  KeepAlive();
+  return status;
 }
 
 // What its guards hold is not in here: AbandonAll orphans it.

@@ -22,10 +22,17 @@ namespace atfork {
 // How an event loop is told that one of its waiters is to look at its lock. It must not go while `users` is not 0; none
 // comes once its last waiter has left the queue.
 struct LoopWaker {
-  explicit LoopWaker(void (*waker)(LoopWaker*)) : wake(waker) {}
+  using Call = void (*)(LoopWaker*);
+  explicit LoopWaker(
+      Call waker, Call forgetter = [](LoopWaker*) {})
+      : wake(waker), forget(forgetter) {}
 
-  void (*const wake)(LoopWaker*);
+  const Call wake;
+  // In the child of a fork, on the loop's thread: what is waited for is the parent's.
+  const Call forget;
   std::atomic<uint32_t> users{0};
+  // The next one of the same thread (ThreadEntry::wakers).
+  LoopWaker* next = nullptr;
 };
 
 struct Waiter {
@@ -45,6 +52,8 @@ struct Waiter {
   const ThreadIdentity* const self;
   const uint32_t token;  // in the word of the lock, once it is this waiter's
   LoopWaker* const loop = nullptr;
+  // The thread that forks moves on with its child, and its waits do not.
+  const uint32_t generation = self->generation;
   const int64_t since = MonotonicNanos();
   std::atomic<uint32_t> state{kAsleep};
   bool queued = false;
@@ -52,32 +61,39 @@ struct Waiter {
   Waiter* previous = nullptr;
 };
 
-// Whom to wake when the ShortLock is released; at most one of each kind. A thread's waiter may be gone by then, and its
-// word something else: whoever sleeps on a futex looks again when woken.
+// Whom to wake when the ShortLock is released: at most one thread, and several loops. A thread's waiter may be gone by
+// then, and its word something else: whoever sleeps on a futex looks again when woken.
 class Wakeup {
  public:
+  bool HasRoomFor(const Waiter& waiter) const {
+    return waiter.loop == nullptr ? word_ == nullptr : count_ < kMostLoops;
+  }
+  // There is room.
   void Add(Waiter* waiter, Waiter::State state) {
     waiter->state.store(state, std::memory_order_release);
     if (waiter->loop == nullptr) {
       word_ = &waiter->state;
     } else {
-      loop_ = waiter->loop;
-      loop_->users.fetch_add(1);
+      waiter->loop->users.fetch_add(1);
+      loops_[count_++] = waiter->loop;
     }
   }
   bool HasThread() const { return word_ != nullptr; }
-  bool HasLoop() const { return loop_ != nullptr; }
   void Send() const {
     if (word_ != nullptr) FutexWake(word_, 1);
-    if (loop_ != nullptr) {
-      loop_->wake(loop_);
-      loop_->users.fetch_sub(1);
+    for (int i = 0; i < count_; ++i) {
+      loops_[i]->wake(loops_[i]);
+      if (loops_[i]->users.fetch_sub(1) == 1) FutexWake(&loops_[i]->users, 1);
     }
   }
 
  private:
+  // Loops beyond have to wait until one of those has had the lock, or has given up.
+  static constexpr int kMostLoops = 16;
+
   std::atomic<uint32_t>* word_ = nullptr;
-  LoopWaker* loop_ = nullptr;
+  LoopWaker* loops_[kMostLoops];
+  int count_ = 0;
 };
 
 class LockQueue {
@@ -96,6 +112,20 @@ class LockQueue {
     waiter->next = nullptr;
     (last_ == nullptr ? first_ : last_->next) = waiter;
     last_ = waiter;
+  }
+  void Prepend(Waiter* waiter) {
+    waiter->queued = true;
+    waiter->previous = nullptr;
+    waiter->next = first_;
+    (first_ == nullptr ? last_ : first_->previous) = waiter;
+    first_ = waiter;
+  }
+  // Tells the first thread to look, and the loops around it: what one of those takes, its release tells the rest of. A
+  // loop has its turn when it comes to it, which may be long; so nobody waits for that.
+  void Rouse(Wakeup* wakeup) const {
+    for (Waiter* waiter = first_; waiter != nullptr && wakeup->HasRoomFor(*waiter); waiter = waiter->next) {
+      if (waiter->state.load(std::memory_order_relaxed) == Waiter::kAsleep) wakeup->Add(waiter, Waiter::kWoken);
+    }
   }
   // Does nothing if it is not in the queue.
   void Remove(Waiter* waiter) {

@@ -4,6 +4,8 @@
 //           std::string. Allocates: nowhere else.
 #include "posix/lock_registry.h"
 
+#include <algorithm>
+
 #include "posix/process_state.h"
 
 namespace atfork {
@@ -15,19 +17,21 @@ bool SameName(const char* one, const char* other) {
   return *one == *other;
 }
 
-// This thread takes every lock for a fork.
+// This thread takes every lock for a fork; forks of handlers may be inside of one another.
 class Forks {
  public:
-  explicit Forks(const ThreadIdentity& self) : entry_(self.entry) { Set(true); }
-  ~Forks() { Set(false); }
+  explicit Forks(const ThreadIdentity& self) : entry_(self.entry) {
+    if (entry_ != nullptr) outer_ = entry_->forks.exchange(true);
+  }
+  ~Forks() {
+    if (entry_ != nullptr) entry_->forks.store(outer_);
+  }
   Forks(const Forks&) = delete;
   Forks& operator=(const Forks&) = delete;
 
  private:
-  void Set(bool forks) {
-    if (entry_ != nullptr) entry_->forks.store(forks);
-  }
   ThreadEntry* const entry_;
+  bool outer_ = false;
 };
 
 std::string NameOf(uint32_t token) {
@@ -39,76 +43,134 @@ std::string NameOf(uint32_t token) {
 
 }  // namespace
 
-Lock* LockRegistry::Find(const char* name, LockKind kind) const {
-  Lock* lock = first();
-  while (lock != nullptr && !(lock->kind == kind && SameName(lock->name, name))) lock = Next(lock);
-  return lock;
+ForkParticipant* LockRegistry::Find(const char* name, ParticipantKind kind) const {
+  ForkParticipant* each = first();
+  while (each != nullptr && !(each->kind == kind && SameName(each->name, name))) each = Next(each);
+  return each;
 }
 
-Lock* LockRegistry::Add(Lock* lock) {
+ForkParticipant* LockRegistry::Add(ForkParticipant* made, const ThreadIdentity& self) {
   const ShortLock::Guard guard(&adding_);
-  Lock* const same = Find(lock->name, lock->kind);
+  // A thread that was brought back in a child, to be ended there.
+  if (self.generation != GetProcessState()->generation.load(std::memory_order_relaxed)) return nullptr;
+  // Mutexes have names for messages only.
+  ForkParticipant* const same = made->kind == ParticipantKind::kMutex ? nullptr : Find(made->name, made->kind);
   if (same != nullptr) return same;
-  std::atomic<Lock*>* link = &first_;
-  for (Lock* at = first(); at != nullptr && at->rank <= lock->rank; at = Next(at)) link = &at->next;
-  lock->next.store(link->load(std::memory_order_relaxed), std::memory_order_relaxed);
-  link->store(lock, std::memory_order_release);  // one store: a child that is copied now has a whole list
-  return lock;
+  if (forking_ != 0) {
+    made->BeginHeldForFork(forking_);
+    made->held_for_fork = true;
+  }
+  std::atomic<ForkParticipant*>* link = &first_;
+  for (ForkParticipant* at = first(); at != nullptr && at->rank <= made->rank; at = Next(at)) link = &at->next;
+  made->next.store(link->load(std::memory_order_relaxed), std::memory_order_relaxed);
+  link->store(made, std::memory_order_release);  // one store: a child that is copied now has a whole list
+  return made;
+}
+
+const Lock* LockRegistry::HeldUpByFork(const ThreadIdentity& self) const {
+  for (const ForkParticipant* each = first(); each != nullptr; each = Next(each)) {
+    if (each->kind == ParticipantKind::kMutex) continue;
+    const auto* const lock = static_cast<const Lock*>(each);
+    if (lock->OwnerToken() == self.token && lock->IsHeldForForkOnly(self) && lock->Waiters(nullptr, 0) > 0) return lock;
+  }
+  return nullptr;
 }
 
 bool LockRegistry::AcquireAllForFork(const ThreadIdentity& self, int64_t deadline, LocksRefusal* refusal) {
   const Forks forks(self);
   const Patience patience = {deadline, nullptr, nullptr, &refusal->circle};
-  Lock* earliest = nullptr;
-  while (!TryAllForFork(self, patience, earliest, refusal)) {
+  // Those that it had to wait for, the last one first: the order in which others take them, in the end.
+  ForkParticipant* earliest[kMostEarliest];
+  int count = 0;
+  for (;;) {
+    if (TryAllForFork(self, patience, earliest, count, refusal)) {
+      // From here on a new one is this thread's from the start. One that came meanwhile is not yet.
+      if (CloseForFork(self)) return true;
+      continue;
+    }
+    ReleaseAllAfterFork(self);
     if (refusal->status != AcquireStatus::kDeadlock || !refusal->is_of_fork) return false;
-    earliest = refusal->lock;
+    if (MonotonicNanos() >= deadline) {
+      refusal->status = AcquireStatus::kTimedOut;
+      return false;
+    }
+    count = MoveToFront(refusal->participant, earliest, count);
   }
+}
+
+// Returns how many there are then.
+int LockRegistry::MoveToFront(ForkParticipant* participant, ForkParticipant** list, int count) {
+  int at = 0;
+  while (at < count && list[at] != participant) ++at;
+  if (at == count) count = std::min(count + 1, kMostEarliest);
+  for (at = std::min(at, count - 1); at > 0; --at) list[at] = list[at - 1];
+  list[0] = participant;
+  return count;
+}
+
+// False: there is one that is not held.
+bool LockRegistry::CloseForFork(const ThreadIdentity& self) {
+  const ShortLock::Guard guard(&adding_);
+  for (const ForkParticipant* each = first(); each != nullptr; each = Next(each)) {
+    if (!each->held_for_fork) return false;
+  }
+  forking_ = self.token;
   return true;
 }
 
-bool LockRegistry::TryAllForFork(const ThreadIdentity& self, const Patience& patience, Lock* earliest,
-                                 LocksRefusal* refusal) {
-  const auto take = [&](Lock* lock) {
-    const AcquireStatus status = lock->AcquireForFork(self, patience);
-    if (status != AcquireStatus::kTimedOut && status != AcquireStatus::kDeadlock) return true;
+bool LockRegistry::TryAllForFork(const ThreadIdentity& self, const Patience& patience, ForkParticipant* const* earliest,
+                                 int count, LocksRefusal* refusal) {
+  const auto take = [&](ForkParticipant* each) {
+    if (each->held_for_fork) return true;
+    const AcquireStatus status = each->AcquireForFork(self, patience);
+    if (status != AcquireStatus::kTimedOut && status != AcquireStatus::kDeadlock) {
+      each->held_for_fork = true;
+      return true;
+    }
     refusal->status = status;
-    refusal->lock = lock;
+    refusal->participant = each;
     // Before anything is given back.
     refusal->is_of_fork = status == AcquireStatus::kDeadlock && LastOf(refusal->circle).lock->IsHeldForForkOnly(self);
     return false;
   };
-  if (earliest != nullptr && !take(earliest)) return false;
-  Lock* lock = first();
-  while (lock != nullptr && (lock == earliest || take(lock))) lock = Next(lock);
-  if (lock == nullptr) return true;
-  for (Lock* taken = first(); taken != lock; taken = Next(taken)) {
-    if (taken != earliest) taken->ReleaseAfterFork(self);
+  for (int i = 0; i < count; ++i) {
+    if (!take(earliest[i])) return false;
   }
-  if (earliest != nullptr) earliest->ReleaseAfterFork(self);
-  return false;
+  for (ForkParticipant* each = first(); each != nullptr; each = Next(each)) {
+    if (!take(each)) return false;
+  }
+  return true;
 }
 
 void LockRegistry::ReleaseAllAfterFork(const ThreadIdentity& self) {
-  for (Lock* lock = first(); lock != nullptr; lock = Next(lock)) lock->ReleaseAfterFork(self);
+  {
+    const ShortLock::Guard guard(&adding_);
+    forking_ = 0;
+  }
+  for (ForkParticipant* each = first(); each != nullptr; each = Next(each)) {
+    if (!each->held_for_fork) continue;
+    each->held_for_fork = false;
+    each->ReleaseAfterFork(self);
+  }
 }
 
 void LockRegistry::PrepareAllForFork(const ThreadIdentity& self) {
+  const Forks forks(self);
   const int64_t deadline = MonotonicNanos() + kForeignForkWait;
-  for (Lock* lock = first(); lock != nullptr; lock = Next(lock)) lock->PrepareForFork(self, deadline);
+  for (ForkParticipant* each = first(); each != nullptr; each = Next(each)) each->PrepareForFork(self, deadline);
 }
 
 void LockRegistry::AllAfterForkParent(const ThreadIdentity& self) {
-  for (Lock* lock = first(); lock != nullptr; lock = Next(lock)) lock->AfterForkParent(self);
+  for (ForkParticipant* each = first(); each != nullptr; each = Next(each)) each->AfterForkParent(self);
 }
 
 void LockRegistry::AllAfterForkChild(const ThreadIdentity& self) {
   adding_.Reset();
-  for (Lock* lock = first(); lock != nullptr; lock = Next(lock)) lock->AfterForkChild(self);
+  for (ForkParticipant* each = first(); each != nullptr; each = Next(each)) each->AfterForkChild(self);
 }
 
 void LockRegistry::AbandonAll(const ThreadIdentity& self) {
-  for (Lock* lock = first(); lock != nullptr; lock = Next(lock)) lock->Abandon(self);
+  for (ForkParticipant* each = first(); each != nullptr; each = Next(each)) each->Abandon(self);
 }
 
 std::string Explain(const Circle& circle) {

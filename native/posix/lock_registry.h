@@ -1,4 +1,5 @@
-// lock_registry.h - all locks of this process, and what every fork does with them.
+// lock_registry.h - all locks of this process, mutexes that others have handed over among them, and what every fork
+// does with them.
 //
 // They stay for the life of the process, in order of rank and, within a rank, of creation: the order in which a fork
 // takes them. Who holds several at a time and takes them in that order never stands in a fork's way. Who does not may
@@ -23,8 +24,8 @@ namespace atfork {
 // Why a fork cannot take all locks.
 struct LocksRefusal {
   AcquireStatus status = AcquireStatus::kAcquired;
-  Lock* lock = nullptr;
-  Circle circle;            // with kDeadlock; `lock` is its first, and its last one is this thread's
+  ForkParticipant* participant = nullptr;
+  Circle circle;            // with kDeadlock; the last one is this thread's
   bool is_of_fork = false;  // which holds that for its fork only
 };
 
@@ -38,14 +39,17 @@ class LockRegistry {
   static constexpr int64_t kForeignForkWait = 1000 * 1000;
 
   // `first` is the global lock.
-  explicit constexpr LockRegistry(Lock* first) : first_(first) {}
+  explicit constexpr LockRegistry(ForkParticipant* first) : first_(first) {}
   LockRegistry(const LockRegistry&) = delete;
   LockRegistry& operator=(const LockRegistry&) = delete;
 
-  Lock* first() const { return first_.load(std::memory_order_acquire); }
-  Lock* Find(const char* name, LockKind kind) const;
-  // `lock` is one of those from now on. Returns it, or the one of its name and kind that was there before.
-  Lock* Add(Lock* lock);
+  ForkParticipant* first() const { return first_.load(std::memory_order_acquire); }
+  ForkParticipant* Find(const char* name, ParticipantKind kind) const;
+  // `made` is one of those from now on. Returns it, or the one of its name and kind that was there before; null: this
+  // thread belongs to the parent of this process.
+  ForkParticipant* Add(ForkParticipant* made, const ThreadIdentity& self);
+  // A lock that others wait for, and this thread holds for its fork only; null: none.
+  const Lock* HeldUpByFork(const ThreadIdentity& self) const;
 
   // Our fork(). Either all, or none and why.
   bool AcquireAllForFork(const ThreadIdentity& self, int64_t deadline, LocksRefusal* refusal);
@@ -57,11 +61,18 @@ class LockRegistry {
   void AbandonAll(const ThreadIdentity& self);
 
  private:
-  static Lock* Next(const Lock* lock) { return lock->next.load(std::memory_order_acquire); }
-  bool TryAllForFork(const ThreadIdentity& self, const Patience& patience, Lock* earliest, LocksRefusal* refusal);
+  static ForkParticipant* Next(const ForkParticipant* each) { return each->next.load(std::memory_order_acquire); }
+  static int MoveToFront(ForkParticipant* participant, ForkParticipant** list, int count);
+  bool TryAllForFork(const ThreadIdentity& self, const Patience& patience, ForkParticipant* const* earliest, int count,
+                     LocksRefusal* refusal);
+  bool CloseForFork(const ThreadIdentity& self);
 
-  std::atomic<Lock*> first_;
+  static constexpr int kMostEarliest = 16;
+
+  std::atomic<ForkParticipant*> first_;
   ShortLock adding_;
+  // The token of the thread of our fork, while it has all of them.
+  uint32_t forking_ = 0;
 };
 
 }  // namespace atfork

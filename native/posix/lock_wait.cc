@@ -36,23 +36,20 @@ AcquireStatus Wait(Lock* lock, const ThreadIdentity& self, const Patience& patie
   Waiter waiter(self);
   AcquireStatus status = lock->Enqueue(&waiter);
   AcquireStatus otherwise = AcquireStatus::kTimedOut;
-  bool looks_around = true;
   while (status == AcquireStatus::kTimedOut) {
-    if (looks_around && ClosesCircle(self, lock, patience.circle)) {
+    // Each time. Who forks finds its circles itself, as what others want of it may be held for its fork only; and an
+    // event loop may have been given a lock in the moment in which its thread fell asleep.
+    if (ClosesCircle(self, lock, patience.circle)) {
       otherwise = AcquireStatus::kDeadlock;
       break;
     }
-    looks_around = false;
-    const int64_t nap_ends = MonotonicNanos() + (forks ? Lock::kForkingNap : Lock::kNap);
+    const int64_t nap_ends = MonotonicNanos() + (forks ? ForkParticipant::kForkingNap : Lock::kNap);
     if (!FutexWait(&waiter.state, Waiter::kAsleep, std::min(patience.deadline, nap_ends))) {
       if (patience.deadline <= nap_ends) break;
       if (patience.goes_on != nullptr && !patience.goes_on(patience.arg)) {
         lock->Withdraw(&waiter);
         return AcquireStatus::kCancelled;
       }
-      // Others leave it to a thread that forks to find a circle through it: it may hold what they want for its fork
-      // only.
-      looks_around = forks;
     }
     status = lock->Claim(&waiter);
   }

@@ -25,15 +25,18 @@ using Name = std::unique_ptr<char, Free>;
 
 Error OutOfMemory() { return Error::Errno("", kStage, ENOMEM); }
 
-Status CheckRank(const Lock& lock, std::optional<int> rank) {
+Status CheckRank(const ForkParticipant& lock, std::optional<int> rank) {
   if (!rank.has_value() || *rank == lock.rank) return Unit{};
   return Error{EINVAL, "", kStage, nullptr, "its rank is " + std::to_string(lock.rank)};
 }
 
-// The lock of that name which is registered in the end: `made`, or the one that another thread made meanwhile.
+Error Cancelled() { return Error::Errno("", kStage, ECANCELED); }
+
+// The lock of that name which is registered in the end: `made`, or the one that another thread made meanwhile; null:
+// see LockRegistry::Add.
 template <typename L>
 L* Register(std::unique_ptr<L> made, Name name) {
-  Lock* const registered = GetProcessState()->locks.Add(made.get());
+  ForkParticipant* const registered = GetProcessState()->locks.Add(made.get(), ThisThread());
   if (registered != made.get()) return static_cast<L*>(registered);
   static_cast<void>(name.release());
   return made.release();
@@ -43,15 +46,16 @@ L* Register(std::unique_ptr<L> made, Name name) {
 
 Result<ProcessLock*> OpenNamedLock(const char* name, std::optional<int> rank) {
   ProcessState& state = *GetProcessState();
-  auto* lock = static_cast<ProcessLock*>(state.locks.Find(name, LockKind::kLock));
+  auto* lock = static_cast<ProcessLock*>(state.locks.Find(name, ParticipantKind::kLock));
   if (lock == nullptr) {
     Name own(strdup(name));
     if (own == nullptr) return OutOfMemory();
     const uint32_t generation = ThisThread().generation;
     std::unique_ptr<ProcessLock> made(new (std::nothrow)
-                                          ProcessLock(generation, LockKind::kLock, own.get(), rank.value_or(0)));
+                                          ProcessLock(generation, ParticipantKind::kLock, own.get(), rank.value_or(0)));
     if (made == nullptr) return OutOfMemory();
     lock = Register(std::move(made), std::move(own));
+    if (lock == nullptr) return Cancelled();
   }
   const Status same = CheckRank(*lock, rank);
   if (!same) return same.error();
@@ -60,7 +64,7 @@ Result<ProcessLock*> OpenNamedLock(const char* name, std::optional<int> rank) {
 
 Result<ProcessSemaphore*> OpenNamedSemaphore(const char* name, uint32_t permits, std::optional<int> rank) {
   ProcessState& state = *GetProcessState();
-  auto* semaphore = static_cast<ProcessSemaphore*>(state.locks.Find(name, LockKind::kSemaphore));
+  auto* semaphore = static_cast<ProcessSemaphore*>(state.locks.Find(name, ParticipantKind::kSemaphore));
   if (semaphore == nullptr) {
     Name own(strdup(name));
     // Not new[]: its check of the size is of a newer libstdc++ than the oldest system has.
@@ -71,6 +75,7 @@ Result<ProcessSemaphore*> OpenNamedSemaphore(const char* name, uint32_t permits,
     if (made == nullptr) return OutOfMemory();
     const ProcessSemaphore* const mine = made.get();
     semaphore = Register(std::move(made), std::move(own));
+    if (semaphore == nullptr) return Cancelled();
     if (semaphore == mine) static_cast<void>(room.release());
   }
   if (semaphore->most() != permits) {

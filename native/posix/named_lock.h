@@ -12,7 +12,8 @@
 namespace atfork {
 
 // The one of that name; it is made if there is none. `rank`: default 0 for a new one, any for one that is there.
-// EINVAL: the one that is there has another rank, or another number of permits; ENOMEM.
+// EINVAL: the one that is there has another rank, or another number of permits; ENOMEM; ECANCELED: this thread belongs
+// to the parent of this process.
 Result<ProcessLock*> OpenNamedLock(const char* name, std::optional<int> rank);
 Result<ProcessSemaphore*> OpenNamedSemaphore(const char* name, uint32_t permits, std::optional<int> rank);
 

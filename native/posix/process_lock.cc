@@ -74,16 +74,22 @@ AcquireStatus ProcessLock::Look(Waiter* waiter, bool stays) {
   {
     const ShortLock::Guard guard(&short_);
     for (;;) {
-      if (IsForeign(*waiter->self)) return AcquireStatus::kCancelled;  // its queue is the parent's
+      // Its queue is the parent's.
+      if (waiter->generation != generation_.load(kRelaxed)) return AcquireStatus::kCancelled;
+      if (given_to_ != nullptr && given_to_ != waiter && !given_to_->CanAct()) {
+        // Its thread has fallen asleep, perhaps for this very lock, and cannot look before that is over.
+        Requeue();
+        word_.store(FreeWord(*waiter->self) | (word_.load(kRelaxed) & (kWaiters | kAwake | kOrphaned)), kRelaxed);
+      }
       uint32_t word = word_.load(kRelaxed);
       const uint32_t orphaned = word & kOrphaned;
       if (waiter->state.load(kRelaxed) == Waiter::kGranted) {
-        if (given_to_ == waiter) given_to_ = nullptr;
+        given_to_ = nullptr;
         return orphaned != 0 ? AcquireStatus::kOwnerDied : AcquireStatus::kAcquired;
       }
       if (word == kNotRecoverable) {
         queue_.Remove(waiter);
-        if (queue_.first() != nullptr) wakeup.Add(queue_.first(), Waiter::kWoken);
+        queue_.Rouse(&wakeup);
         status = AcquireStatus::kNotRecoverable;
         break;
       }
@@ -131,10 +137,26 @@ bool ProcessLock::MakeConsistentToken(uint32_t token) {
 }
 
 void ProcessLock::Abandon(const ThreadIdentity& self) {
-  if (!HeldByThreadOrLoop(self)) return;
-  NoteLeaver(self.token);
+  if (!HeldByThreadOrLoop(self) || IsForeign(self)) return;
+  uint32_t orphaned = kOrphaned;
+  {
+    const ShortLock::Guard guard(&short_);
+    if (given_to_ != nullptr) {  // nobody was at work yet
+      Requeue();
+      orphaned &= word_.load(kRelaxed);
+    }
+  }
+  if (orphaned != 0) NoteLeaver(self.token);
   extra_depth_.store(0, kRelaxed);
-  Unlock(FreeWord(self) | kOrphaned);
+  Unlock(FreeWord(self) | orphaned);
+}
+
+// The loop that the lock was given to has not looked, and is not to have it now. It goes on waiting, in front.
+void ProcessLock::Requeue() {
+  given_to_->state.store(Waiter::kAsleep, kRelaxed);
+  queue_.Prepend(given_to_);
+  given_to_ = nullptr;
+  word_.fetch_or(kWaiters, kRelaxed);
 }
 
 bool ProcessLock::IsHeld() const {
@@ -146,7 +168,13 @@ bool ProcessLock::IsOrphaned() const { return (word_.load(kRelaxed) & kOrphaned)
 
 uint32_t ProcessLock::OwnerToken() const {
   const uint32_t word = word_.load();
-  return (word & kHeld) != 0 && word != kNotRecoverable ? word & kTokenMask : 0;
+  if ((word & kHeld) == 0 || word == kNotRecoverable) return 0;
+  if ((word & kLoopOwner) != 0) {
+    // What a loop was given and has not heard of, anybody may take: Look.
+    const ShortLock::Guard guard(&short_);
+    if (given_to_ != nullptr) return 0;
+  }
+  return word & kTokenMask;
 }
 
 std::optional<LockOwner> ProcessLock::Owner() const {
@@ -193,11 +221,16 @@ void ProcessLock::ReleaseAfterFork(const ThreadIdentity& self) {
   const uint32_t extra = extra_depth_.load(kRelaxed);
   if (extra > 0) {
     extra_depth_.store(extra - 1, kRelaxed);
-  } else {
+  } else if (HeldBy(self)) {  // not what was given to the event loop meanwhile
     for_fork_ = false;
     // A fork repairs nothing, and must not spoil it for those who can.
     Unlock(FreeWord(self) | (word_.load(kRelaxed) & kOrphaned));
   }
+}
+
+void ProcessLock::BeginHeldForFork(uint32_t token) {
+  word_.store(kHeld | token, kRelaxed);
+  for_fork_ = true;
 }
 
 bool ProcessLock::IsHeldForForkOnly(const ThreadIdentity& self) const { return HeldBy(self) && for_fork_; }
@@ -231,8 +264,8 @@ void ProcessLock::AfterForkChild(const ThreadIdentity& self) {
     word_.store(extra > 0 ? kHeld | self.token | orphaned : FreeWord(self) | orphaned, kRelaxed);
     return;
   }
-  // A guard of this thread's event loop had it; or nobody yet, on whose behalf the loop would have taken it.
-  const bool untouched = (word & kOwner) == (kHeld | self.token | kLoopOwner) && given_to != nullptr;
+  // A guard of this thread's event loop had it when prepare came by; or nobody yet, the loop having been given it.
+  const bool untouched = HeldByThreadOrLoop(self) && given_to != nullptr && extra_depth_.load(kRelaxed) > 0;
   // Or somebody else, when prepare gave up. A word that is free by now proves nothing: memory is not copied all at
   // once, so the page with the word may be younger than a page with what it protects.
   extra_depth_.store(0, kRelaxed);
@@ -261,8 +294,8 @@ void ProcessLock::Unlock(uint32_t free) {
     uint32_t next = free;
     if (free != kNotRecoverable) {
       next = Choose(now, free, &wakeup);
-    } else if (queue_.first() != nullptr) {
-      wakeup.Add(queue_.first(), Waiter::kWoken);  // it leaves, and wakes the next one: Look
+    } else {
+      queue_.Rouse(&wakeup);  // whoever leaves rouses the others: Look
     }
     word_.store(next, kRelease);
   }
@@ -271,21 +304,15 @@ void ProcessLock::Unlock(uint32_t free) {
 
 // Who is next, and so the word.
 uint32_t ProcessLock::Choose(int64_t now, uint32_t free, Wakeup* wakeup) {
-  for (Waiter* waiter = queue_.first(); waiter != nullptr; waiter = waiter->next) {
-    if (!waiter->CanAct()) continue;
-    if (now - waiter->since >= kFair) {
-      queue_.Remove(waiter);
-      if (waiter->loop != nullptr) given_to_ = waiter;
-      wakeup->Add(waiter, Waiter::kGranted);
-      return kHeld | waiter->token | (free & kOrphaned) | (queue_.first() != nullptr ? kWaiters : 0);
-    }
-    // A loop takes its turn when it comes to it; a thread behind it need not wait for that.
-    if (waiter->loop == nullptr) {
-      wakeup->Add(waiter, Waiter::kWoken);
-      break;
-    }
-    if (!wakeup->HasLoop() && waiter->state.load(kRelaxed) == Waiter::kAsleep) wakeup->Add(waiter, Waiter::kWoken);
+  Waiter* next = queue_.first();
+  while (next != nullptr && !next->CanAct()) next = next->next;
+  if (next != nullptr && now - next->since >= kFair) {
+    queue_.Remove(next);
+    if (next->loop != nullptr) given_to_ = next;
+    wakeup->Add(next, Waiter::kGranted);
+    return kHeld | next->token | (free & kOrphaned) | (queue_.first() != nullptr ? kWaiters : 0);
   }
+  queue_.Rouse(wakeup);
   if (queue_.first() == nullptr) return free;
   return free | kWaiters | (wakeup->HasThread() ? kAwake : 0);
 }

@@ -49,7 +49,7 @@ class alignas(64) ProcessLock final : public Lock {
   static constexpr uint32_t kViewSize = 2 * sizeof(uint32_t);
 
   // `generation`: that of the process that the lock is made in.
-  explicit constexpr ProcessLock(uint32_t generation = 0, LockKind its_kind = LockKind::kLock,
+  explicit constexpr ProcessLock(uint32_t generation = 0, ParticipantKind its_kind = ParticipantKind::kLock,
                                  const char* its_name = "", int its_rank = 0)
       : Lock(its_kind, its_name, its_rank), word_(generation & kTokenMask), generation_(generation) {}
 
@@ -84,6 +84,7 @@ class alignas(64) ProcessLock final : public Lock {
     return AcquireForFork(self, Patience{deadline});
   }
   void ReleaseAfterFork(const ThreadIdentity& self) override;
+  void BeginHeldForFork(uint32_t token) override;
   bool IsHeldForForkOnly(const ThreadIdentity& self) const override;
 
   void PrepareForFork(const ThreadIdentity& self, int64_t deadline) override;
@@ -114,6 +115,7 @@ class alignas(64) ProcessLock final : public Lock {
   bool MakeConsistentToken(uint32_t token);
   void Unlock(uint32_t free);
   uint32_t Choose(int64_t now, uint32_t free, Wakeup* wakeup);
+  void Requeue();
   void NoteLeaver(uint32_t token);
 
   // See kViewSize.
@@ -128,7 +130,7 @@ class alignas(64) ProcessLock final : public Lock {
   mutable ShortLock short_;
   LockQueue queue_;
   // The event loop that the lock was given to, and that has not looked yet.
-  const Waiter* given_to_ = nullptr;
+  Waiter* given_to_ = nullptr;
   ThreadDescription left_by_;
 };
 

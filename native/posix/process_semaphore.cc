@@ -39,9 +39,12 @@ AcquireStatus ProcessSemaphore::Look(Waiter* waiter, bool stays) {
   const int64_t now = MonotonicNanos();
   {
     const ShortLock::Guard guard(&short_);
-    if (IsForeign(*waiter->self)) return AcquireStatus::kCancelled;  // its queue is the parent's
-    if (waiter->state.load(kRelaxed) == Waiter::kGranted) return Hear(waiter->token);
-    if (lost_) {
+    if (waiter->generation != generation_.load(kRelaxed))
+      return AcquireStatus::kCancelled;  // its queue is the parent's
+    RequeueSleepers(waiter);
+    if (waiter->state.load(kRelaxed) == Waiter::kGranted) {
+      status = Hear(waiter);
+    } else if (lost_) {
       status = AcquireStatus::kNotRecoverable;
     } else if (IsOpen(waiter->token)) {
       status = Take(waiter->token, 0);
@@ -93,6 +96,7 @@ bool ProcessSemaphore::MakeConsistentToken(uint32_t token) {
   const auto is_its = [token](uint32_t permit) { return HolderOf(permit) == token; };
   if (std::none_of(permits_, permits_ + used_, is_its)) return false;
   orphaned_ = false;
+  for (uint32_t i = 0; i < used_; ++i) permits_[i] &= ~kTold;
   return true;
 }
 
@@ -105,13 +109,20 @@ void ProcessSemaphore::Abandon(const ThreadIdentity& self) {
   {
     const ShortLock::Guard guard(&short_);
     if (IsForeign(self)) return;
+    // Nobody was at work yet.
+    Waiter* following = nullptr;
+    for (Waiter* waiter = unheard_.first(); waiter != nullptr; waiter = following) {
+      following = waiter->next;
+      if (waiter->self->token == self.token) Requeue(waiter);
+    }
     bool held = false;
     for (const uint32_t token : {self.token, self.token | kLoopOwner}) {
       while (Drop(token, false)) held = true;
     }
-    if (!held) return;
-    orphaned_ = true;
-    left_by_ = leaver;
+    if (held) {
+      orphaned_ = true;
+      left_by_ = leaver;
+    }
     Advance(now, &wakeup);
     fork_waits = closed_by_ != 0;
     if (fork_waits) changes_.fetch_add(1);
@@ -133,7 +144,7 @@ bool ProcessSemaphore::IsOrphaned() const {
 uint32_t ProcessSemaphore::OwnerToken() const {
   const ShortLock::Guard guard(&short_);
   if (closed_by_ != 0) return closed_by_;
-  return most_ == 1 && used_ == 1 ? HolderOf(permits_[0]) : 0;
+  return most_ == 1 && used_ == 1 && (permits_[0] & kUnheard) == 0 ? HolderOf(permits_[0]) : 0;
 }
 
 std::optional<LockOwner> ProcessSemaphore::Owner() const {
@@ -254,6 +265,7 @@ void ProcessSemaphore::AfterForkChild(const ThreadIdentity& self) {
   generation_.store(self.generation, kRelaxed);
   short_.Reset();
   queue_.Reset();
+  unheard_.Reset();
   // Somebody may have been at work when prepare gave up, or a guard of this thread's event loop was.
   bool whole = closed_by_ == self.token && closed_depth_ > 0;
   uint32_t kept = 0;
@@ -283,13 +295,32 @@ AcquireStatus ProcessSemaphore::Take(uint32_t token, uint32_t flags) {
 }
 
 // The permit that this waiter was given.
-AcquireStatus ProcessSemaphore::Hear(uint32_t token) {
+AcquireStatus ProcessSemaphore::Hear(Waiter* waiter) {
+  unheard_.Remove(waiter);
   for (uint32_t i = 0; i < used_; ++i) {
-    if (HolderOf(permits_[i]) != token || (permits_[i] & kUnheard) == 0) continue;
-    permits_[i] &= ~kUnheard;
+    if (HolderOf(permits_[i]) != waiter->token || (waiter->loop != nullptr && (permits_[i] & kUnheard) == 0)) continue;
+    permits_[i] = waiter->token | (orphaned_ ? kTold : 0);
     break;
   }
   return orphaned_ ? AcquireStatus::kOwnerDied : AcquireStatus::kAcquired;
+}
+
+// Loops that were given a permit, and cannot look because their thread has fallen asleep, go on waiting, in front.
+void ProcessSemaphore::RequeueSleepers(const Waiter* but) {
+  Waiter* following = nullptr;
+  for (Waiter* waiter = unheard_.first(); waiter != nullptr; waiter = following) {
+    following = waiter->next;
+    if (waiter != but && !waiter->CanAct()) Requeue(waiter);
+  }
+}
+
+void ProcessSemaphore::Requeue(Waiter* waiter) {
+  unheard_.Remove(waiter);
+  waiter->state.store(Waiter::kAsleep, kRelaxed);
+  queue_.Prepend(waiter);
+  for (uint32_t i = 0; i < used_; ++i) {
+    if (HolderOf(permits_[i]) == waiter->token && (permits_[i] & kUnheard) != 0) return DropAt(i);
+  }
 }
 
 bool ProcessSemaphore::Drop(uint32_t token, bool spoils) {
@@ -297,9 +328,12 @@ bool ProcessSemaphore::Drop(uint32_t token, bool spoils) {
   while (at > 0 && HolderOf(permits_[at - 1]) != token) --at;
   if (at == 0) return false;
   if (spoils && orphaned_ && (permits_[at - 1] & kTold) != 0) lost_ = true;
-  for (; at < used_; ++at) permits_[at - 1] = permits_[at];
-  --used_;
+  DropAt(at - 1);
   return true;
+}
+
+void ProcessSemaphore::DropAt(uint32_t at) {
+  for (--used_; at < used_; ++at) permits_[at] = permits_[at + 1];
 }
 
 bool ProcessSemaphore::IsOpen(uint32_t token) const {
@@ -317,25 +351,16 @@ bool ProcessSemaphore::HeldByOthers(uint32_t token) const {
 // Those in front of the queue get what there is, or look for themselves: as ProcessLock has it.
 void ProcessSemaphore::Advance(int64_t now, Wakeup* wakeup) {
   Waiter* following = nullptr;
-  for (Waiter* waiter = queue_.first(); waiter != nullptr; waiter = following) {
+  for (Waiter* waiter = queue_.first(); waiter != nullptr && !lost_ && used_ < most_; waiter = following) {
     following = waiter->next;
-    const bool is_loop = waiter->loop != nullptr;
-    if (is_loop ? wakeup->HasLoop() : wakeup->HasThread()) return;
-    if (!waiter->CanAct()) continue;
-    if (lost_) {
-      wakeup->Add(waiter, Waiter::kWoken);
-      return;
-    }
-    if (used_ == most_) return;
-    if (!IsOpen(waiter->token)) continue;
-    if (now - waiter->since >= kFair) {
-      queue_.Remove(waiter);
-      Take(waiter->token, is_loop ? kUnheard : 0);
-      wakeup->Add(waiter, Waiter::kGranted);
-    } else if (waiter->state.load(kRelaxed) == Waiter::kAsleep) {
-      wakeup->Add(waiter, Waiter::kWoken);
-    }
+    if (!waiter->CanAct() || !IsOpen(waiter->token)) continue;
+    if (now - waiter->since < kFair || !wakeup->HasRoomFor(*waiter)) break;
+    queue_.Remove(waiter);
+    Take(waiter->token, waiter->loop != nullptr ? kUnheard : 0);
+    if (waiter->loop != nullptr) unheard_.Append(waiter);
+    wakeup->Add(waiter, Waiter::kGranted);
   }
+  if (lost_ || used_ < most_) queue_.Rouse(wakeup);
 }
 
 }  // namespace atfork

@@ -28,7 +28,10 @@ class ProcessSemaphore final : public Lock {
 
   // `permits`: room for `count` of them, which stays. `generation`: that of the process that it is made in.
   ProcessSemaphore(uint32_t generation, const char* its_name, int its_rank, uint32_t* permits, uint32_t count)
-      : Lock(LockKind::kSemaphore, its_name, its_rank), most_(count), permits_(permits), generation_(generation) {}
+      : Lock(ParticipantKind::kSemaphore, its_name, its_rank),
+        most_(count),
+        permits_(permits),
+        generation_(generation) {}
 
   uint32_t most() const { return most_; }
 
@@ -58,6 +61,10 @@ class ProcessSemaphore final : public Lock {
 
   AcquireStatus AcquireForFork(const ThreadIdentity& self, const Patience& patience) override;
   void ReleaseAfterFork(const ThreadIdentity& self) override;
+  void BeginHeldForFork(uint32_t token) override {
+    closed_by_ = token;
+    closed_depth_ = 1;
+  }
   bool IsHeldForForkOnly(const ThreadIdentity& self) const override;
 
   void PrepareForFork(const ThreadIdentity& self, int64_t deadline) override;
@@ -79,8 +86,11 @@ class ProcessSemaphore final : public Lock {
   // With the ShortLock held.
   bool IsOpen(uint32_t token) const;
   AcquireStatus Take(uint32_t token, uint32_t flags);
-  AcquireStatus Hear(uint32_t token);
+  AcquireStatus Hear(Waiter* waiter);
+  void RequeueSleepers(const Waiter* but);
+  void Requeue(Waiter* waiter);
   bool Drop(uint32_t token, bool spoils);
+  void DropAt(uint32_t at);
   bool HeldByOthers(uint32_t token) const;
   void Advance(int64_t now, Wakeup* wakeup);
 
@@ -98,6 +108,8 @@ class ProcessSemaphore final : public Lock {
   uint32_t closed_by_ = 0;
   uint32_t closed_depth_ = 0;
   LockQueue queue_;
+  // Loops that were given a permit, and have not looked yet.
+  LockQueue unheard_;
   ThreadDescription left_by_;
 };
 

@@ -52,7 +52,7 @@ struct ProcessState {
 
   ThreadDirectory threads;
   AtForkList at_fork;
-  ProcessLock global_lock{0, LockKind::kGlobal, "global lock"};
+  ProcessLock global_lock{0, ParticipantKind::kGlobalLock, "global lock"};
   LockRegistry locks{&global_lock};
   ForkPermit fork_permit;
   // For runtime/: its own process-wide state. Null until it is set, and then never changed.

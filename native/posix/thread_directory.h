@@ -16,6 +16,7 @@
 namespace atfork {
 
 class Lock;
+struct LoopWaker;
 
 // What a lock tells of its owner.
 struct ThreadDescription {
@@ -36,6 +37,8 @@ struct ThreadEntry {
   std::atomic<const Lock*> waits_for{nullptr};
   // This thread takes every lock for a fork, and gives those back again that others wait for.
   std::atomic<bool> forks{false};
+  // Those of its event loop; its own thread's alone.
+  LoopWaker* wakers = nullptr;
   ThreadEntry* next = nullptr;
 };
 

@@ -30,7 +30,6 @@ bool ClosesCircle(const ThreadIdentity& self, const Lock* wanted, Circle* circle
     if (owner == 0) return false;
     way.parts[way.count++] = {lock, owner};
     if ((owner & ~kLoopOwner) == self.token) return Holds(way);
-    if ((owner & kLoopOwner) != 0) return false;
     bool forks = false;
     lock = GetProcessState()->threads.AwaitedBy(owner, &forks);
     if (forks) return false;

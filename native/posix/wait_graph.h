@@ -1,9 +1,8 @@
 // wait_graph.h - whether threads wait for each other in a circle.
 //
 // A thread that sleeps for a lock waits for its owner, who may sleep for another lock. Nobody but a thread itself ends
-// its wait, so if the way leads back, none of them ever gets its lock. An owner that is an event loop waits for nothing
-// that could be seen: its guards belong to flows that go on while others of them wait. But when the thread of that loop
-// is the one that is about to sleep, its guards will never be used.
+// its wait, so if the way leads back, none of them ever gets its lock. What an event loop holds, its flows give back,
+// which may wait for whatever they like; but not while their thread sleeps.
 //
 // Runs in:  any thread that is in the queue of `wanted` and has said so in its entry. Calls, allocates: nothing.
 #ifndef ATFORK_POSIX_WAIT_GRAPH_H_

@@ -61,7 +61,7 @@ class LocksHeld {
   Error error() const {
     if (refusal_.status == AcquireStatus::kDeadlock)
       return Error{EDEADLK, "", "lock", nullptr, Explain(refusal_.circle)};
-    return Error{ETIMEDOUT, "", "lock", "ERR_ATFORK_LOCK_TIMEOUT", refusal_.lock->name};
+    return Error{ETIMEDOUT, "", "lock", "ERR_ATFORK_LOCK_TIMEOUT", refusal_.participant->name};
   }
 
  private:

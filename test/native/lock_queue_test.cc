@@ -167,6 +167,129 @@ TEST(loop_of_a_sleeping_thread_is_passed_over) {
   lock.Withdraw(&own);
 }
 
+// Nobody else is there to take it: the loop hears of it, and looks when its thread is awake.
+TEST(loop_of_a_sleeping_thread_is_told_if_nobody_else_wants_the_lock) {
+  ThreadIdentity& self = ThisThread();
+  uint32_t room[1];
+  ProcessLock lock(self.generation);
+  ProcessSemaphore semaphore(self.generation, "one", 0, room, 1);
+  ProcessLock other(self.generation);
+  for (Lock* const each : {static_cast<Lock*>(&lock), static_cast<Lock*>(&semaphore)}) {
+    CountingLoop loop;
+    CHECK(IsAcquired(each->TryAcquire(self)));
+    Waiter waiter(self, &loop);
+    CHECK(each->Enqueue(&waiter) == AcquireStatus::kTimedOut);
+    SleepUntilFair();
+    self.entry->waits_for = &other;
+    CHECK(each->Release(self));
+    self.entry->waits_for = nullptr;
+    CHECK_EQ(loop.wakes, 1);
+    CHECK(each->Claim(&waiter) == AcquireStatus::kAcquired);
+    CHECK(each->ReleaseByLoop(self));
+  }
+}
+
+// Its own event loop was given the lock, and cannot look while this thread is here: it is no owner yet.
+TEST(thread_takes_what_its_loop_was_given_and_the_loop_goes_on_waiting) {
+  const ThreadIdentity& self = ThisThread();
+  uint32_t room[1];
+  ProcessLock lock(self.generation);
+  ProcessSemaphore semaphore(self.generation, "one", 0, room, 1);
+  for (Lock* const each : {static_cast<Lock*>(&lock), static_cast<Lock*>(&semaphore)}) {
+    CountingLoop loop;
+    CHECK(IsAcquired(each->TryAcquire(self)));
+    Waiter waiter(self, &loop);
+    CHECK(each->Enqueue(&waiter) == AcquireStatus::kTimedOut);
+    SleepUntilFair();
+    CHECK(each->Release(self));
+    CHECK(each->TryAcquire(self) == AcquireStatus::kTimedOut);
+    CHECK(each->Acquire(self, atfork::Patience{}) == AcquireStatus::kAcquired);
+    CHECK(each->Claim(&waiter) == AcquireStatus::kTimedOut);
+    CHECK(each->Release(self));
+    CHECK(each->Claim(&waiter) == AcquireStatus::kAcquired);
+    CHECK(each->ReleaseByLoop(self));
+  }
+}
+
+// A flow of this thread's loop holds what the other one waits for, and cannot go on while this thread sleeps.
+TEST(thread_that_sleeps_keeps_what_its_loop_holds) {
+  const ThreadIdentity& self = ThisThread();
+  ProcessLock lock(self.generation);
+  ProcessLock mine(self.generation);
+  CHECK(IsAcquired(mine.TryAcquire(self)));
+  std::atomic<pid_t> tid{0};
+  std::thread other([&] {
+    CountingLoop loop;
+    Waiter waiter(ThisThread(), &loop);
+    CHECK(IsAcquired(lock.Enqueue(&waiter)));
+    tid = ThisThread().tid;
+    CHECK(IsAcquired(mine.Acquire(ThisThread(), kNoDeadline)));
+    CHECK(mine.Release(ThisThread()));
+    CHECK(lock.ReleaseByLoop(ThisThread()));
+  });
+  while (tid == 0) std::this_thread::yield();
+  AwaitAsleep(tid);
+  CHECK(lock.Acquire(self, kNoDeadline) == AcquireStatus::kDeadlock);
+  CHECK(mine.Release(self));
+  other.join();
+}
+
+// What a fork that is not ours did not get, its parent's handler must not give back.
+TEST(loop_that_is_given_the_lock_during_a_fork_keeps_it) {
+  const ThreadIdentity& self = ThisThread();
+  uint32_t room[1];
+  ProcessLock lock(self.generation);
+  ProcessSemaphore semaphore(self.generation, "one", 0, room, 1);
+  for (Lock* const each : {static_cast<Lock*>(&lock), static_cast<Lock*>(&semaphore)}) {
+    CountingLoop loop;
+    atfork::test::Stage stage;
+    std::thread holder([&] {
+      CHECK(IsAcquired(each->TryAcquire(ThisThread())));
+      stage.Reach(1);
+      stage.Await(2);
+      CHECK(each->Release(ThisThread()));
+    });
+    stage.Await(1);
+    Waiter waiter(self, &loop);
+    CHECK(each->Enqueue(&waiter) == AcquireStatus::kTimedOut);
+    each->PrepareForFork(self, MonotonicNanos() + Lock::kFair);
+    stage.Reach(2);
+    holder.join();
+    each->AfterForkParent(self);
+    std::thread([&] { CHECK(each->TryAcquire(ThisThread()) == AcquireStatus::kTimedOut); }).join();
+    CHECK(each->Claim(&waiter) == AcquireStatus::kAcquired);
+    CHECK(each->ReleaseByLoop(self));
+    CHECK(!each->IsHeld());
+  }
+}
+
+// More than one permit comes free at once.
+TEST(permits_of_a_thread_that_ends_go_to_everybody_who_waits) {
+  const ThreadIdentity& self = ThisThread();
+  uint32_t room[3];
+  ProcessSemaphore semaphore(self.generation, "three", 0, room, 3);
+  CountingLoop loops[3];
+  atfork::test::Stage stage;
+  std::thread holder([&] {
+    for (int i = 0; i < 3; ++i) CHECK(IsAcquired(semaphore.TryAcquire(ThisThread())));
+    stage.Reach(1);
+    stage.Await(2);
+    semaphore.Abandon(ThisThread());
+  });
+  stage.Await(1);
+  Waiter first(self, &loops[0]);
+  Waiter second(self, &loops[1]);
+  Waiter third(self, &loops[2]);
+  for (Waiter* const each : {&first, &second, &third}) CHECK(semaphore.Enqueue(each) == AcquireStatus::kTimedOut);
+  stage.Reach(2);
+  holder.join();
+  for (const CountingLoop& loop : loops) CHECK_EQ(loop.wakes, 1);
+  for (Waiter* const each : {&first, &second, &third}) CHECK(semaphore.Claim(each) == AcquireStatus::kOwnerDied);
+  CHECK(semaphore.MakeConsistentByLoop(self));
+  for (int i = 0; i < 3; ++i) CHECK(semaphore.ReleaseByLoop(self));
+  CHECK(!semaphore.IsOrphaned());
+}
+
 TEST(waiter_that_leaves_does_not_take_the_wake_up_with_it) {
   const ThreadIdentity& self = ThisThread();
   ProcessLock lock(self.generation);

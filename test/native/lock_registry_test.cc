@@ -17,6 +17,7 @@ namespace {
 
 using atfork::AcquireStatus;
 using atfork::DeadlineAfterMs;
+using atfork::ForkParticipant;
 using atfork::kNoDeadline;
 using atfork::Lock;
 using atfork::LocksRefusal;
@@ -71,7 +72,8 @@ TEST(locks_are_in_order_of_rank_and_then_of_creation) {
   for (const int rank : {5, -1, 0, 5, 2}) Named(("rank " + std::to_string(rank)).c_str(), rank);
   Named("rank 5, later", 5);
   std::string order;
-  for (const Lock* lock = Locks().first(); lock != nullptr; lock = lock->next) order += std::string(lock->name) + "; ";
+  for (const ForkParticipant* lock = Locks().first(); lock != nullptr; lock = lock->next)
+    order += std::string(lock->name) + "; ";
   CHECK_EQ(order, "rank -1; global lock; rank 0; rank 2; rank 5; rank 5, later; ");
 }
 
@@ -162,7 +164,7 @@ TEST(fork_that_finds_one_lock_busy_has_taken_none) {
   LocksRefusal refusal;
   CHECK(!Locks().AcquireAllForFork(ThisThread(), DeadlineAfterMs(20), &refusal));
   CHECK(refusal.status == AcquireStatus::kTimedOut);
-  CHECK(refusal.lock == busy);
+  CHECK(refusal.participant == busy);
   CHECK_EQ(OwnerOf(*first).depth, 1u);
   CHECK(!atfork::GetProcessState()->global_lock.IsHeld());
   std::thread([&] {
@@ -176,7 +178,9 @@ TEST(fork_that_finds_one_lock_busy_has_taken_none) {
   Give(first);
   CHECK(Locks().AcquireAllForFork(ThisThread(), kNoDeadline, &refusal));
   Locks().ReleaseAllAfterFork(ThisThread());
-  for (const Lock* lock = Locks().first(); lock != nullptr; lock = lock->next) CHECK(!lock->IsHeld());
+  for (Lock* const lock : {static_cast<Lock*>(first), static_cast<Lock*>(permits), static_cast<Lock*>(busy)}) {
+    CHECK(!lock->IsHeld());
+  }
 }
 
 // The forking thread holds what the other one waits for, and the other one what the fork wants.
@@ -238,6 +242,51 @@ TEST(fork_gives_way_to_those_that_take_locks_in_another_order) {
   }
   stop = true;
   for (std::thread& thread : threads) thread.join();
+}
+
+// A fork that is not ours holds some locks for a millisecond, and then gives up: no reason to call that a deadlock.
+TEST(fork_of_somebody_else_is_no_part_of_a_deadlock) {
+  ProcessLock* const a = Named("a");
+  ProcessLock* const b = Named("b");
+  std::atomic<bool> stop{false};
+  std::thread other([&] {
+    while (!stop) {
+      Take(b);
+      const AcquireStatus status = a->Acquire(ThisThread(), Patience{DeadlineAfterMs(2)});
+      CHECK(status != AcquireStatus::kDeadlock);
+      if (IsAcquired(status)) Give(a);
+      Give(b);
+    }
+  });
+  for (int i = 0; i < 300; ++i) {
+    Locks().PrepareAllForFork(ThisThread());
+    Locks().AllAfterForkParent(ThisThread());
+  }
+  stop = true;
+  other.join();
+}
+
+// No fork falls into what another thread does under a lock that it has just made.
+TEST(lock_that_is_made_during_our_fork_is_held_by_it) {
+  LocksRefusal refusal;
+  CHECK(Locks().AcquireAllForFork(ThisThread(), kNoDeadline, &refusal));
+  const pid_t pid = Fork([&] { Locks().ReleaseAllAfterFork(ThisThread()); });
+  std::thread([] {
+    CHECK(Named("new", -5)->TryAcquire(ThisThread()) == AcquireStatus::kTimedOut);
+    CHECK(Semaphore("new", 2)->TryAcquire(ThisThread()) == AcquireStatus::kTimedOut);
+  }).join();
+  CheckChild(Fork([&] {
+    Locks().ReleaseAllAfterFork(ThisThread());
+    for (Lock* const lock : {static_cast<Lock*>(Named("new", -5)), static_cast<Lock*>(Semaphore("new", 2))}) {
+      CHECK(lock->TryAcquire(ThisThread()) == AcquireStatus::kAcquired);
+    }
+  }));
+  Locks().ReleaseAllAfterFork(ThisThread());
+  CheckChild(pid);
+  for (Lock* const lock : {static_cast<Lock*>(Named("new", -5)), static_cast<Lock*>(Semaphore("new", 2))}) {
+    CHECK(lock->TryAcquire(ThisThread()) == AcquireStatus::kAcquired);
+    Give(lock);
+  }
 }
 
 TEST(thread_that_waits_in_a_circle_is_told_so) {
@@ -318,6 +367,18 @@ TEST(permit_that_was_taken_before_an_owner_died_is_given_back_in_peace) {
   CHECK(!permits->IsOrphaned());
   Give(permits);
   CHECK(permits->TryAcquire(ThisThread()) == AcquireStatus::kAcquired);
+}
+
+// Who has repaired it owes nothing for the next holder that ends.
+TEST(repair_counts_for_all_permits) {
+  ProcessSemaphore* const permits = Semaphore("permits", 2);
+  std::thread([&] { Take(permits); }).join();
+  CHECK(permits->TryAcquire(ThisThread()) == AcquireStatus::kOwnerDied);
+  CHECK(permits->MakeConsistent(ThisThread()));
+  std::thread([&] { Take(permits); }).join();
+  CHECK(permits->IsOrphaned());
+  Give(permits);
+  CHECK(permits->TryAcquire(ThisThread()) == AcquireStatus::kOwnerDied);
 }
 
 TEST(permit_is_given_back_by_its_holder_alone) {
