@@ -28,6 +28,7 @@
         "native/posix/elf_file.cc",
         "native/posix/exec.cc",
         "native/posix/exit.cc",
+        "native/posix/fork_mutex.cc",
         "native/posix/fork_permit.cc",
         "native/posix/function_name.cc",
         "native/posix/futex.cc",
@@ -55,6 +56,7 @@
       "dependencies": ["core"],
       "sources": [
         "native/addon.cc",
+        "native/posix/c_api.cc",
         "native/binding/binding.cc",
         "native/binding/fork_binding.cc",
         "native/binding/handle_binding.cc",
@@ -119,7 +121,9 @@
           "dependencies": ["core"],
           "sources": [
             "test/native/main.cc",
+            "native/posix/c_api.cc",
             "test/native/at_fork_list_test.cc",
+            "test/native/c_api_test.cc",
             "test/native/confine_test.cc",
             "test/native/exec_test.cc",
             "test/native/fork_lock_test.cc",

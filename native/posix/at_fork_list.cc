@@ -1,6 +1,6 @@
 // at_fork_list.cc - see at_fork_list.h.
-// Runs in:  around fork(2), on the forking thread; Add anywhere. Calls: the handlers only. Allocates: no.
-// Returns:  Add is false when the list is full. man: pthread_atfork(3), for the order.
+// Runs in:  around fork(2), on the forking thread; Add and Remove anywhere. Calls: the handlers only. Allocates: no.
+// man:      pthread_atfork(3), for the order.
 #include "posix/at_fork_list.h"
 
 namespace atfork {
@@ -8,12 +8,18 @@ namespace {
 
 using Slot = std::atomic<const AtForkHandler*>;
 
-// The first `limit` handlers in the order in which prepare runs them. Sorted anew for each pass, on its own stack:
-// there are few of them, and a list that is kept sorted could not be added to while it runs.
+// The handlers that a fork is about, in the order in which prepare runs them. Sorted anew for each pass, on its own
+// stack: there are few of them, and a list that is kept sorted could not be added to while it runs.
 class PrepareOrder {
  public:
-  PrepareOrder(const Slot* slots, uint32_t limit) {
-    for (; count_ < limit; ++count_) Insert(slots[count_].load(std::memory_order_acquire));
+  PrepareOrder(const Slot* slots, uint32_t fork, Ranks ranks) {
+    for (uint32_t i = 0; i < AtForkList::kCapacity; ++i) {
+      const AtForkHandler* const handler = slots[i].load(std::memory_order_acquire);
+      if (handler == nullptr) break;
+      const uint32_t added = handler->added.load();
+      const bool takes_part = added != 0 && added <= fork && fork < handler->removed.load();
+      if (takes_part && ranks.first <= handler->rank && handler->rank <= ranks.last) Insert(handler);
+    }
   }
   uint32_t count() const { return count_; }
   const AtForkHandler& operator[](uint32_t index) const { return *sorted_[index]; }
@@ -24,6 +30,7 @@ class PrepareOrder {
     uint32_t at = count_;
     for (; at > 0 && sorted_[at - 1]->rank >= handler->rank; --at) sorted_[at] = sorted_[at - 1];
     sorted_[at] = handler;
+    ++count_;
   }
 
   const AtForkHandler* sorted_[AtForkList::kCapacity];
@@ -32,33 +39,39 @@ class PrepareOrder {
 
 }  // namespace
 
-bool AtForkList::Add(const AtForkHandler* handler) {
-  for (Slot& slot : handlers_) {
+uint32_t AtForkList::Add(const AtForkHandler* handler) {
+  for (uint32_t i = 0; i < kCapacity; ++i) {
     const AtForkHandler* empty = nullptr;
-    if (slot.compare_exchange_strong(empty, handler, std::memory_order_release, std::memory_order_relaxed)) return true;
+    if (handlers_[i].compare_exchange_strong(empty, handler, std::memory_order_release, std::memory_order_relaxed)) {
+      handler->added = ++changes_;
+      return i;
+    }
   }
-  return false;
+  return kCapacity;
 }
 
-uint32_t AtForkList::RunPrepare() const {
-  uint32_t limit = 0;
-  while (limit < kCapacity && handlers_[limit].load(std::memory_order_acquire) != nullptr) ++limit;
-  const PrepareOrder order(handlers_, limit);
+bool AtForkList::Remove(uint32_t index) {
+  const AtForkHandler* const handler = index < kCapacity ? handlers_[index].load() : nullptr;
+  uint32_t never = UINT32_MAX;
+  return handler != nullptr && handler->removed.compare_exchange_strong(never, ++changes_);
+}
+
+void AtForkList::RunPrepare(uint32_t fork, Ranks ranks) const {
+  const PrepareOrder order(handlers_, fork, ranks);
   for (uint32_t i = 0; i < order.count(); ++i) {
     if (order[i].prepare != nullptr) order[i].prepare(order[i].arg);
   }
-  return limit;
 }
 
-void AtForkList::RunParent(uint32_t limit) const {
-  const PrepareOrder order(handlers_, limit);
+void AtForkList::RunParent(uint32_t fork, Ranks ranks) const {
+  const PrepareOrder order(handlers_, fork, ranks);
   for (uint32_t i = order.count(); i-- > 0;) {
     if (order[i].parent != nullptr) order[i].parent(order[i].arg);
   }
 }
 
-void AtForkList::RunChild(uint32_t limit) const {
-  const PrepareOrder order(handlers_, limit);
+void AtForkList::RunChild(uint32_t fork, Ranks ranks) const {
+  const PrepareOrder order(handlers_, fork, ranks);
   for (uint32_t i = order.count(); i-- > 0;) {
     if (order[i].child != nullptr) order[i].child(order[i].arg);
   }

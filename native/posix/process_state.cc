@@ -81,16 +81,6 @@ void OnThreadExit(void* identity) {
   if (self->generation == state->generation.load(std::memory_order_relaxed)) state->threads.Remove(self->entry);
 }
 
-// Inside nearly every other handler, whose prepare may still want a lock.
-constexpr int kLocksRank = 1000;
-const AtForkHandler locks_handler = {
-    kLocksRank,
-    [](void*) { state->locks.PrepareAllForFork(ThisThread()); },
-    [](void*) { state->locks.AllAfterForkParent(ThisThread()); },
-    [](void*) { state->locks.AllAfterForkChild(ThisThread()); },
-    nullptr,
-};
-
 int CollectName(dl_phdr_info* info, size_t, void* names) {
   static_cast<std::vector<std::string>*>(names)->emplace_back(info->dlpi_name);
   return 0;
@@ -120,7 +110,6 @@ bool IsCompatible(const ProcessState& other) {
 // Makes this copy the owner of the process's state.
 bool Own() {
   state = &atfork_process_state_v1;
-  state->at_fork.Add(&locks_handler);
   failed_call = "pthread_key_create";
   failed_errno = pthread_key_create(&thread_exit_key, OnThreadExit);
   if (failed_errno != 0) return false;

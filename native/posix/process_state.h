@@ -47,6 +47,8 @@ struct ProcessState {
   // How many forks lie between the process that loaded this library and this one.
   std::atomic<uint32_t> generation{0};
   std::atomic<uint32_t> last_token{0};
+  // On all threads: ThreadIdentity::forks_under_way.
+  std::atomic<uint32_t> forks_under_way{0};
   // The calling thread's identity, which lies in the thread-local storage of the copy that owns this state.
   ThreadIdentity* (*const this_thread)();
 

@@ -22,8 +22,12 @@ struct ThreadIdentity {
   uint32_t generation = 0;
   pid_t pid = 0;
   pid_t tid = 0;
-  // How many at-fork handlers the fork under way on this thread is about; see AtForkList::RunPrepare.
-  uint32_t at_fork_limit = 0;
+  // Which at-fork handlers the fork under way on this thread is about: AtForkList::Begin.
+  uint32_t fork = 0;
+  // How many forks are under way on this thread: those of handlers are inside of one another.
+  uint32_t forks_under_way = 0;
+  // The innermost is our own fork(), and its handlers have prepared.
+  bool own_fork = false;
   // How many sections that no fork may fall into this thread has entered, one inside the other; see ForkPermit.
   uint32_t fork_sections = 0;
   // What others may look up of it (thread_directory.h); null for one that is in no directory.

@@ -15,6 +15,7 @@
 
 #include "child/confine.h"
 #include "child/hold.h"
+#include "posix/at_fork_hook.h"
 #include "posix/futex.h"
 #include "posix/process_state.h"
 #include "posix/signals_blocked.h"
@@ -46,18 +47,16 @@
 namespace atfork::runtime {
 namespace {
 
-// All locks, for as long as the fork takes.
-class LocksHeld {
+// All locks are held, and other addons' handlers have prepared, for as long as the fork takes.
+class Prepared {
  public:
-  explicit LocksHeld(int64_t deadline) : self_(ThisThread()) {
-    held_ = GetProcessState()->locks.AcquireAllForFork(self_, deadline, &refusal_);
+  explicit Prepared(int64_t deadline) : prepared_(PrepareOwnFork(deadline, &refusal_)) {}
+  ~Prepared() {
+    if (prepared_) FinishOwnFork();
   }
-  ~LocksHeld() {
-    if (held_) GetProcessState()->locks.ReleaseAllAfterFork(self_);
-  }
-  LocksHeld(const LocksHeld&) = delete;
-  LocksHeld& operator=(const LocksHeld&) = delete;
-  bool held() const { return held_; }
+  Prepared(const Prepared&) = delete;
+  Prepared& operator=(const Prepared&) = delete;
+  bool prepared() const { return prepared_; }
   Error error() const {
     if (refusal_.status == AcquireStatus::kDeadlock)
       return Error{EDEADLK, "", "lock", nullptr, Explain(refusal_.circle)};
@@ -65,9 +64,8 @@ class LocksHeld {
   }
 
  private:
-  const ThreadIdentity& self_;
   LocksRefusal refusal_;
-  bool held_;
+  const bool prepared_;
 };
 
 // What confined threads of the parent's pool do at most: fail what is queued.
@@ -303,8 +301,8 @@ Status LoadFork() {
 Result<pid_t> Fork(uv_loop_t* loop, const ForkOptions& options) {
   if (!loaded) return loaded.error();
   Stopwatch stopwatch;
-  const LocksHeld locks(DeadlineAfterMs(options.lock_timeout_ms));
-  if (!locks.held()) return locks.error();
+  const Prepared all(DeadlineAfterMs(options.lock_timeout_ms));
+  if (!all.prepared()) return all.error();
   timings.lock = stopwatch.Lap();
   Status permit = CheckPermit();
   if (!permit) return permit.error();

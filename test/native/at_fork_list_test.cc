@@ -2,6 +2,7 @@
 // Runs in:  native_tests.
 #include "posix/at_fork_list.h"
 
+#include <climits>
 #include <string>
 
 #include "test.h"
@@ -10,6 +11,7 @@ namespace {
 
 using atfork::AtForkHandler;
 using atfork::AtForkList;
+using atfork::Ranks;
 
 std::string trace;
 
@@ -21,42 +23,45 @@ AtForkHandler Named(int rank, const char* name) {
           const_cast<char*>(name)};
 }
 
-std::string Trace(void (AtForkList::*run)(uint32_t) const, const AtForkList& list, uint32_t limit) {
+std::string Trace(void (AtForkList::*run)(uint32_t, Ranks) const, const AtForkList& list, uint32_t fork,
+                  Ranks ranks = {}) {
   trace.clear();
-  (list.*run)(limit);
+  (list.*run)(fork, ranks);
   return trace;
 }
+
+// Whether the list took it.
+bool Added(AtForkList* list, const AtForkHandler& handler) { return list->Add(&handler) < AtForkList::kCapacity; }
 
 TEST(prepare_runs_backwards_and_the_others_forwards) {
   AtForkList list;
   const AtForkHandler a = Named(0, "a"), b = Named(0, "b"), c = Named(0, "c");
-  for (const AtForkHandler* handler : {&a, &b, &c}) CHECK(list.Add(handler));
-  trace.clear();
-  const uint32_t limit = list.RunPrepare();
-  CHECK_EQ(trace, "<c <b <a ");
-  CHECK_EQ(Trace(&AtForkList::RunParent, list, limit), ">a >b >c ");
-  CHECK_EQ(Trace(&AtForkList::RunChild, list, limit), "*a *b *c ");
+  for (const AtForkHandler* handler : {&a, &b, &c}) CHECK(Added(&list, *handler));
+  const uint32_t fork = list.Begin();
+  CHECK_EQ(Trace(&AtForkList::RunPrepare, list, fork), "<c <b <a ");
+  CHECK_EQ(Trace(&AtForkList::RunParent, list, fork), ">a >b >c ");
+  CHECK_EQ(Trace(&AtForkList::RunChild, list, fork), "*a *b *c ");
 }
 
 TEST(a_low_rank_is_outermost_whenever_it_was_registered) {
   AtForkList list;
   const AtForkHandler inner = Named(9, "inner"), outer = Named(-1, "outer"), b = Named(5, "b"), c = Named(5, "c");
-  for (const AtForkHandler* handler : {&inner, &b, &outer, &c}) CHECK(list.Add(handler));
-  trace.clear();
-  const uint32_t limit = list.RunPrepare();
-  CHECK_EQ(trace, "<outer <c <b <inner ");
-  CHECK_EQ(Trace(&AtForkList::RunParent, list, limit), ">inner >b >c >outer ");
-  CHECK_EQ(Trace(&AtForkList::RunChild, list, limit), "*inner *b *c *outer ");
+  for (const AtForkHandler* handler : {&inner, &b, &outer, &c}) CHECK(Added(&list, *handler));
+  const uint32_t fork = list.Begin();
+  CHECK_EQ(Trace(&AtForkList::RunPrepare, list, fork), "<outer <c <b <inner ");
+  CHECK_EQ(Trace(&AtForkList::RunParent, list, fork), ">inner >b >c >outer ");
+  CHECK_EQ(Trace(&AtForkList::RunChild, list, fork), "*inner *b *c *outer ");
 }
 
 TEST(handlers_may_lack_a_phase) {
   AtForkList list;
   AtForkHandler only_child = Named(0, "x");
   only_child.prepare = only_child.parent = nullptr;
-  CHECK(list.Add(&only_child));
-  trace.clear();
-  const uint32_t limit = list.RunPrepare();
-  CHECK_EQ(trace + Trace(&AtForkList::RunParent, list, limit) + Trace(&AtForkList::RunChild, list, limit), "*x ");
+  CHECK(Added(&list, only_child));
+  const uint32_t fork = list.Begin();
+  CHECK_EQ(Trace(&AtForkList::RunPrepare, list, fork) + Trace(&AtForkList::RunParent, list, fork) +
+               Trace(&AtForkList::RunChild, list, fork),
+           "*x ");
 }
 
 AtForkList growing;
@@ -64,25 +69,44 @@ const AtForkHandler late = Named(-1, "late");
 
 TEST(a_handler_added_by_a_handler_takes_part_from_the_next_fork_on) {
   const AtForkHandler first = Named(0, "first");
-  const AtForkHandler adder = {1, [](void*) { CHECK(growing.Add(&late)); }, nullptr, nullptr, nullptr};
-  CHECK(growing.Add(&first));
-  CHECK(growing.Add(&adder));
-  trace.clear();
-  const uint32_t limit = growing.RunPrepare();
-  CHECK_EQ(trace, "<first ");
-  CHECK_EQ(Trace(&AtForkList::RunParent, growing, limit), ">first ");
-  CHECK_EQ(Trace(&AtForkList::RunChild, growing, limit), "*first ");
-  trace.clear();
-  CHECK_EQ(growing.RunPrepare(), 3u);
-  CHECK_EQ(trace, "<late <first ");
+  const AtForkHandler adder = {1, [](void*) { CHECK(Added(&growing, late)); }, nullptr, nullptr, nullptr};
+  CHECK(Added(&growing, first));
+  CHECK(Added(&growing, adder));
+  const uint32_t fork = growing.Begin();
+  CHECK_EQ(Trace(&AtForkList::RunPrepare, growing, fork), "<first ");
+  CHECK_EQ(Trace(&AtForkList::RunParent, growing, fork), ">first ");
+  CHECK_EQ(Trace(&AtForkList::RunChild, growing, fork), "*first ");
+  CHECK_EQ(Trace(&AtForkList::RunPrepare, growing, growing.Begin()), "<late <first ");
 }
 
 TEST(a_full_list_says_so_and_goes_on_working) {
   AtForkList list;
   const AtForkHandler a = Named(0, "a");
-  for (uint32_t i = 0; i < AtForkList::kCapacity; ++i) CHECK(list.Add(&a));
-  CHECK(!list.Add(&a));
-  CHECK_EQ(list.RunPrepare(), AtForkList::kCapacity);
+  for (uint32_t i = 0; i < AtForkList::kCapacity; ++i) CHECK(Added(&list, a));
+  CHECK(!Added(&list, a));
+  CHECK_EQ(Trace(&AtForkList::RunPrepare, list, list.Begin()).size(),
+           AtForkList::kCapacity * std::string("<a ").size());
+}
+
+TEST(a_removed_handler_ends_the_fork_that_it_has_begun) {
+  AtForkList list;
+  const AtForkHandler a = Named(0, "a"), b = Named(0, "b");
+  const uint32_t index = list.Add(&a);
+  CHECK(Added(&list, b));
+  const uint32_t fork = list.Begin();
+  CHECK(list.Remove(index));
+  CHECK(!list.Remove(index));
+  CHECK(!list.Remove(7));
+  CHECK_EQ(Trace(&AtForkList::RunParent, list, fork), ">a >b ");
+  CHECK_EQ(Trace(&AtForkList::RunPrepare, list, list.Begin()), "<b ");
+}
+
+TEST(a_pass_is_about_the_ranks_that_it_is_given) {
+  AtForkList list;
+  const AtForkHandler low = Named(-1, "low"), middle = Named(0, "middle"), high = Named(1, "high");
+  for (const AtForkHandler* handler : {&low, &middle, &high}) CHECK(Added(&list, *handler));
+  CHECK_EQ(Trace(&AtForkList::RunPrepare, list, list.Begin(), {INT_MIN, 0}), "<low <middle ");
+  CHECK_EQ(Trace(&AtForkList::RunChild, list, list.Begin(), {1, INT_MAX}), "*high ");
 }
 
 }  // namespace

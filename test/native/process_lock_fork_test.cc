@@ -322,7 +322,9 @@ TEST(handlers_that_fork_leave_the_depth_right) {
       {-1, nullptr, nullptr, ForkOnce, &done[2]},   {9999, ForkOnce, nullptr, nullptr, &done[3]},
       {9999, nullptr, ForkOnce, nullptr, &done[4]}, {9999, nullptr, nullptr, ForkOnce, &done[5]},
   };
-  for (const auto& handler : handlers) CHECK(atfork::GetProcessState()->at_fork.Add(&handler));
+  for (const auto& handler : handlers) {
+    CHECK(atfork::GetProcessState()->at_fork.Add(&handler) < atfork::AtForkList::kCapacity);
+  }
   CheckChild(Fork(CheckFreeAndQuiet));
   CHECK(done[0] && done[1] && done[3] && done[4]);
   CheckFreeAndQuiet();
