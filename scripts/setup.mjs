@@ -3,17 +3,21 @@
  * when nothing that it depends on has changed since it last succeeded, so this is quick when there is nothing to do.
  *
  *   node scripts/setup.mjs            what `npm start` needs
- *   node scripts/setup.mjs --tests    the native tests too; a warning of the C++ compiler is an error, as in CI
+ *   node scripts/setup.mjs --tests    the native tests too, and the HDF5 example where the library is; a warning of the C++ compiler is an error, as in CI
  *   node scripts/setup.mjs --bench    the addon of the benchmarks too
  *
  * It runs before anything is installed: nothing but Node's own modules is imported here.
  */
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 
 import { newestChange } from './lib/files.mjs';
 import { headersFromRegistry, localHeaders } from './lib/node-headers.mjs';
 import { root, run } from './lib/run.mjs';
+
+/** The environment that tells node-gyp where Node's headers are. */
+let headers = localHeaders();
 
 const at = (...names) => path.join(root, ...names);
 const built = (name) => at('build', 'Release', name);
@@ -52,6 +56,13 @@ const addonAndBench = {
   // With the flags of the tests, or everything would be compiled once more.
   make: () => buildNative(['--bench=1'], { CI: 'true' }),
 };
+/** A worked example of an addon that takes part by native/include/atfork.h. */
+const hdf5Example = {
+  what: 'HDF5 example',
+  made: [at('examples', 'hdf5', 'build', 'Release', 'hdf5.node')],
+  sources: [at('examples', 'hdf5', 'hdf5.c'), at('examples', 'hdf5', 'binding.gyp'), at('native', 'include')],
+  make: () => nodeGyp(['rebuild', '--directory', at('examples', 'hdf5'), '--loglevel=warn'], {}),
+};
 const compiled = {
   what: 'TypeScript',
   made: [at('dist', 'index.js')],
@@ -66,6 +77,8 @@ if (process.argv.includes('--bench')) {
   build(addonAndBench);
 } else if (process.argv.includes('--tests')) {
   build(addonAndTests);
+  if (hasHdf5()) build(hdf5Example);
+  else console.log('setup: no HDF5 example: pkg-config knows no hdf5-serial (Debian: libhdf5-dev)');
 } else if (!isCurrent(addonAndTests)) {
   // Built with the tests it is as good; without them everything would be compiled once more.
   build(addon);
@@ -111,12 +124,20 @@ function stampOf({ sources }) {
 /** make(1) decides what has to be compiled; `env` is for binding.gyp. */
 function buildNative(configureOptions, env) {
   const configure = ['configure', '--release', '--loglevel=warn', '--examples=1', ...configureOptions];
-  let headers = localHeaders();
-  if (!run('node-gyp', configure, { env: { ...env, ...headers } })) {
-    headers = headersFromRegistry();
-    if (headers === null || !run('node-gyp', configure, { env: { ...env, ...headers } })) return false;
-  }
-  return run('node-gyp', ['build', '--release', '--loglevel=warn', '--jobs', 'max'], { env: { ...env, ...headers } });
+  return nodeGyp(configure, env) && nodeGyp(['build', '--release', '--loglevel=warn', '--jobs', 'max'], env);
+}
+
+function nodeGyp(args, env) {
+  if (run('node-gyp', args, { env: { ...env, ...headers } })) return true;
+  if (args[0] === 'build') return false;
+  const fromRegistry = headersFromRegistry();
+  if (fromRegistry === null) return false;
+  headers = fromRegistry;
+  return run('node-gyp', args, { env: { ...env, ...headers } });
+}
+
+function hasHdf5() {
+  return spawnSync('pkg-config', ['--exists', 'hdf5-serial'], { stdio: 'ignore' }).status === 0;
 }
 
 function succeed(what, make) {

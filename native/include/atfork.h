@@ -1,9 +1,13 @@
 /*
  * atfork.h - how another native addon takes part in the forks of a process, and in its locks.
  *
- * Plain C, and nothing to link with: copy this file, or add `<!(node -p "require('atfork').include")` to the addon's
- * include_dirs. atfork_find() looks for the package in the process; where it is not loaded there is nothing to take
- * part in, and it returns NULL. Call it once JavaScript has loaded the package; it costs some microseconds a library.
+ * Plain C, and nothing to link with: copy this file, or add to the addon's include_dirs
+ *
+ *   <!(node -p "require('node:path').dirname(require.resolve('atfork/include/atfork.h'))")
+ *
+ * examples/hdf5 is an addon that does. atfork_find() looks for the package in the process; where it is not loaded there
+ * is nothing to take part in, and it returns NULL. Call it once JavaScript has loaded the package; it costs some
+ * microseconds a library.
  *
  *   static const atfork_api *atfork;
  *   ...
@@ -82,7 +86,9 @@ typedef struct atfork_api {
    *   ETIMEDOUT       (EBUSY when `timeout_ns` is 0) another thread holds it
    *   ENOTRECOVERABLE it was released without the repair
    *   EDEADLK         the wait would never end: its owner waits for a lock that this thread holds
-   *   ECANCELED       in a child of a fork, on a thread that came along to be ended
+   *   ECANCELED       in a child of a fork, on a Worker that came along to be ended. Node drops what an addon throws
+   *                   there, and the next lines of JavaScript may still run: so do not rely on the exception, and have
+   *                   whatever needs the lock ask owns() first
    *   EAGAIN          this thread holds it too often to be counted
    */
   int (*lock)(atfork_lock *lock);
@@ -91,6 +97,8 @@ typedef struct atfork_api {
   int (*unlock)(atfork_lock *lock);
   /* 0; EPERM: this thread does not hold it. */
   int (*make_consistent)(atfork_lock *lock);
+  /* Whether the calling thread holds it: 1 or 0. */
+  int (*owns)(atfork_lock *lock);
 
   /*
    * The handlers take part from the next fork on. The library that `prepare`, `parent` or `child` lies in stays loaded.
@@ -123,20 +131,33 @@ typedef struct atfork_api {
   void (*allow_fork)(void);
 } atfork_api;
 
+/* dl_iterate_phdr(3) and its struct are only declared with _GNU_SOURCE; this is how the struct begins. */
+struct dl_phdr_info;
+#ifndef __USE_GNU
+extern int dl_iterate_phdr(int (*callback)(struct dl_phdr_info *info, size_t size, void *data), void *data);
+#endif
+
+struct atfork_object_ {
+  ElfW(Addr) address;
+  const char *name;
+};
+
 struct atfork_names_ {
   char **names;
   size_t count;
 };
 
 static inline int atfork_collect_(struct dl_phdr_info *info, size_t size, void *arg) {
+  const struct atfork_object_ *object = (const struct atfork_object_ *)(const void *)info;
   struct atfork_names_ *all = (struct atfork_names_ *)arg;
   char **names = (char **)realloc(all->names, (all->count + 1) * sizeof *names);
+  size_t length = strlen(object->name) + 1;
   (void)size;
   if (names == NULL) return 1;
   all->names = names;
-  names[all->count] = strdup(info->dlpi_name);
+  names[all->count] = (char *)malloc(length);
   if (names[all->count] == NULL) return 1;
-  ++all->count;
+  memcpy(names[all->count++], object->name, length);
   return 0;
 }
 

@@ -89,6 +89,8 @@ int Unlock(atfork_lock* lock) { return Of(lock)->Release(ThisThread()) ? 0 : EPE
 
 int MakeConsistent(atfork_lock* lock) { return Of(lock)->MakeConsistent(ThisThread()) ? 0 : EPERM; }
 
+int Owns(atfork_lock* lock) { return Of(lock)->HeldBy(ThisThread()) ? 1 : 0; }
+
 int AddHandlers(const atfork_handlers* handlers, uint32_t* id) {
   const KeepErrno keep;
   auto* const own = new (std::nothrow)
@@ -155,8 +157,21 @@ void AllowFork() { GetProcessState()->fork_permit.Leave(&ThisThread()); }
 }  // extern "C"
 
 constexpr atfork_api kApi = {
-    sizeof(atfork_api), ATFORK_API_VERSION, GlobalLock,     NamedLock, LockForEver, TimedLock,   Unlock,
-    MakeConsistent,     AddHandlers,        RemoveHandlers, AddMutex,  RemoveMutex, PreventFork, AllowFork,
+    sizeof(atfork_api),
+    ATFORK_API_VERSION,
+    GlobalLock,
+    NamedLock,
+    LockForEver,
+    TimedLock,
+    Unlock,
+    MakeConsistent,
+    Owns,
+    AddHandlers,
+    RemoveHandlers,
+    AddMutex,
+    RemoveMutex,
+    PreventFork,
+    AllowFork,
 };
 
 }  // namespace

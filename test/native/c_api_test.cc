@@ -95,13 +95,16 @@ TEST(api_locks_are_recursive_and_say_no_to_misuse) {
     CHECK_EQ(api.make_consistent(each), EPERM);
     CHECK_EQ(api.lock(each), 0);
     CHECK_EQ(api.timed_lock(each, 0), 0);
+    CHECK_EQ(api.owns(each), 1);
     std::thread([&] {
+      CHECK_EQ(api.owns(each), 0);
       CHECK_EQ(api.timed_lock(each, 0), EBUSY);
       CHECK_EQ(api.timed_lock(each, 1000 * 1000), ETIMEDOUT);
       CHECK_EQ(api.unlock(each), EPERM);
     }).join();
     CHECK_EQ(api.unlock(each), 0);
     CHECK_EQ(api.unlock(each), 0);
+    CHECK_EQ(api.owns(each), 0);
     std::thread([&] { CHECK_EQ(api.lock(each), 0); }).join();
     CHECK_EQ(api.timed_lock(each, -1), EOWNERDEAD);
     CHECK_EQ(api.make_consistent(each), 0);

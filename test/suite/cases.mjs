@@ -1,4 +1,7 @@
 /** The cases of the fork suite: what to run, by name. Each is a script that prints `done` and exits with 0. */
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
 import activities from '../fixtures/activity-names.cjs';
 import known from '../fixtures/capabilities/names.cjs';
 import multiThreaded from '../fixtures/multi-threaded-names.cjs';
@@ -14,12 +17,18 @@ const exposeGc = { execArgv: ['--expose-gc'] };
 // Small heaps are collected often, and are quickly copied.
 const churn = { file: 'suite/churn.cjs', execArgv: ['--expose-gc', '--max-semi-space-size=2'] };
 
+/** The addon of examples/hdf5, which is built where the library's headers are (scripts/setup.mjs). */
+const hdf5Addon = fileURLToPath(new URL('../../examples/hdf5/build/Release/hdf5.node', import.meta.url));
+export const hdf5 = existsSync(hdf5Addon) ? {} : { unless: 'no libhdf5-dev here: examples/hdf5 was not built' };
+
 /** By name, what is done in great numbers: the argument to add is how many forks. */
 export const manyForks = {
   churn: { ...churn, args: ['forks'] },
   'churn alone': { ...churn, args: ['alone'] },
   'churn addon': { ...churn, args: ['addon'] },
   load: { file: 'suite/load.cjs', execArgv: [], args: ['forks'] },
+  hdf5: { file: 'suite/hdf5.cjs', execArgv: [], args: ['global'], ...hdf5 },
+  'hdf5 threads': { file: 'suite/hdf5.cjs', execArgv: [], args: ['handed-over'], ...hdf5 },
 };
 
 /**
