@@ -1,8 +1,9 @@
 // main.cc - runs every TEST of this executable in its own child process, one after the other.
 // Runs in:  a single-threaded process without Node; forks once per test.
 // Calls:    fork(2), pidfd_open(2) and poll(2) for the bounded wait, kill(2) on the test's process group, waitpid(2).
-// Usage:    native_tests [part of a name]    ATFORK_TEST_TIMEOUT_MS: the bound on one test, default 30,000.
-// Prints `ok NAME` or `not ok NAME (why)` per test, then `N passed, N failed`; exits 1 when a test failed or none ran.
+// Usage:    native_tests [part of a name | --list | --without=NAME ...]    ATFORK_TEST_TIMEOUT_MS: the bound on one
+// test, default 30,000. Prints `ok NAME` or `not ok NAME (why)` per test, then `N passed, N failed`; exits 1 when a
+// test failed or none ran.
 #include <poll.h>
 #include <signal.h>
 #include <sys/syscall.h>
@@ -20,6 +21,8 @@
 namespace {
 
 using atfork::test::Case;
+
+constexpr char kWithout[] = "--without=";
 
 // Waits at most `timeout_ms`; true when the child has ended. It stays a zombie until it is reaped.
 bool WaitBounded(pid_t pid, int timeout_ms) {
@@ -60,16 +63,29 @@ std::string RunCase(const Case& test, int timeout_ms) {
   return "";
 }
 
+// Whether `name` is one of those that are to be left out.
+bool IsLeftOut(const char* name, int argc, char** argv) {
+  for (int i = 1; i < argc; ++i) {
+    if (std::strncmp(argv[i], kWithout, std::strlen(kWithout)) != 0) continue;
+    if (std::strcmp(argv[i] + std::strlen(kWithout), name) == 0) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
-  const char* filter = argc > 1 ? argv[1] : "";
+  if (argc > 1 && std::strcmp(argv[1], "--list") == 0) {
+    for (const Case* test = Case::head; test != nullptr; test = test->next) std::printf("%s\n", test->name);
+    return 0;
+  }
+  const char* filter = argc > 1 && argv[1][0] != '-' ? argv[1] : "";
   const char* bound = std::getenv("ATFORK_TEST_TIMEOUT_MS");
   const int timeout_ms = bound != nullptr ? std::atoi(bound) : 30000;
   int passed = 0;
   int failed = 0;
   for (const Case* test = Case::head; test != nullptr; test = test->next) {
-    if (std::strstr(test->name, filter) == nullptr) continue;
+    if (std::strstr(test->name, filter) == nullptr || IsLeftOut(test->name, argc, argv)) continue;
     const std::string why = RunCase(*test, timeout_ms);
     if (why.empty()) {
       ++passed;
