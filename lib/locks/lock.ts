@@ -17,7 +17,7 @@ export interface LockOwner {
   readonly tid: number | null;
   /** `threadId` of node:worker_threads, 0 for the main thread; null for a thread that runs no JavaScript. */
   readonly threadId: number | null;
-  /** `main thread`, or the name of the Worker; `worker 3` when it has none. Empty: not known. */
+  /** `main thread`, or the first 15 bytes of the Worker's name; `worker 3` when it has none. Empty: not known. */
   readonly label: string;
   /** How many times it holds the lock; 0 when it ended, and nobody has acquired the lock since. */
   readonly depth: number;

@@ -1,10 +1,12 @@
 // named_lock.cc - locks and semaphores that everybody in this process finds by their name.
-// Runs in:  any thread. Calls: strdup(3), calloc(3), operator new. Returns: Result<>. What is made stays for the life
-// of the process:
+// Runs in:  any thread. Calls: strdup(3), malloc(3), aligned_alloc(3). Returns: Result<>. What is made stays for the
+// life of the process:
 //           a fork may be about to take it at any time.
 #include "posix/named_lock.h"
 
+#include <atomic>
 #include <cerrno>
+#include <cstddef>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
@@ -32,14 +34,45 @@ Status CheckRank(const ForkParticipant& lock, std::optional<int> rank) {
 
 Error Cancelled() { return Error::Errno("", kStage, ECANCELED); }
 
+// Side by side: every fork writes to every lock, and copies each page that one lies in.
+class Chunk {
+ public:
+  static constexpr size_t kSize = 64 * 1024;
+
+  void* Take(size_t size) {
+    const size_t at = used_.fetch_add(size);
+    return at + size <= sizeof room_ ? room_ + at : nullptr;
+  }
+
+ private:
+  std::atomic<size_t> used_{0};
+  alignas(64) char room_[kSize - 64];
+};
+
+std::atomic<Chunk*> current{nullptr};
+
+// Memory for `size` bytes, a cache line's multiple, which stays; null: there is none.
+void* TakeRoom(size_t size) {
+  for (;;) {
+    Chunk* chunk = current.load();
+    void* const room = chunk == nullptr ? nullptr : chunk->Take(size);
+    if (room != nullptr) return room;
+    void* const memory = aligned_alloc(4096, sizeof(Chunk));
+    if (memory == nullptr) return nullptr;
+    auto* const next = new (memory) Chunk;
+    if (!current.compare_exchange_strong(chunk, next)) free(memory);
+  }
+}
+
+constexpr size_t Lines(size_t size) { return (size + 63) / 64 * 64; }
+
 // The lock of that name which is registered in the end: `made`, or the one that another thread made meanwhile; null:
-// see LockRegistry::Add.
+// see LockRegistry::Add. What is not used stays in its chunk.
 template <typename L>
-L* Register(std::unique_ptr<L> made, Name name) {
-  ForkParticipant* const registered = GetProcessState()->locks.Add(made.get(), ThisThread());
-  if (registered != made.get()) return static_cast<L*>(registered);
-  static_cast<void>(name.release());
-  return made.release();
+L* Register(L* made, Name name) {
+  ForkParticipant* const registered = GetProcessState()->locks.Add(made, ThisThread());
+  if (registered == made) static_cast<void>(name.release());
+  return static_cast<L*>(registered);
 }
 
 }  // namespace
@@ -50,11 +83,11 @@ Result<ProcessLock*> OpenNamedLock(const char* name, std::optional<int> rank) {
   if (lock == nullptr) {
     Name own(strdup(name));
     if (own == nullptr) return OutOfMemory();
+    void* const room = TakeRoom(Lines(sizeof(ProcessLock)));
+    if (room == nullptr) return OutOfMemory();
     const uint32_t generation = ThisThread().generation;
-    std::unique_ptr<ProcessLock> made(new (std::nothrow)
-                                          ProcessLock(generation, ParticipantKind::kLock, own.get(), rank.value_or(0)));
-    if (made == nullptr) return OutOfMemory();
-    lock = Register(std::move(made), std::move(own));
+    auto* const made = new (room) ProcessLock(generation, ParticipantKind::kLock, own.get(), rank.value_or(0));
+    lock = Register(made, std::move(own));
     if (lock == nullptr) return Cancelled();
   }
   const Status same = CheckRank(*lock, rank);
@@ -67,16 +100,18 @@ Result<ProcessSemaphore*> OpenNamedSemaphore(const char* name, uint32_t permits,
   auto* semaphore = static_cast<ProcessSemaphore*>(state.locks.Find(name, ParticipantKind::kSemaphore));
   if (semaphore == nullptr) {
     Name own(strdup(name));
-    // Not new[]: its check of the size is of a newer libstdc++ than the oldest system has.
-    std::unique_ptr<uint32_t, Free> room(static_cast<uint32_t*>(calloc(permits, sizeof(uint32_t))));
-    if (own == nullptr || room == nullptr) return OutOfMemory();
-    std::unique_ptr<ProcessSemaphore> made(
-        new (std::nothrow) ProcessSemaphore(ThisThread().generation, own.get(), rank.value_or(0), room.get(), permits));
-    if (made == nullptr) return OutOfMemory();
-    const ProcessSemaphore* const mine = made.get();
-    semaphore = Register(std::move(made), std::move(own));
+    // Its permits beside it, unless they are many.
+    const size_t bytes = permits * sizeof(uint32_t);
+    constexpr size_t kMost = 1024;
+    void* const room = TakeRoom(Lines(sizeof(ProcessSemaphore)) + (bytes <= kMost ? Lines(bytes) : 0));
+    void* const many = bytes <= kMost ? nullptr : malloc(bytes);
+    if (own == nullptr || room == nullptr || (bytes > kMost && many == nullptr)) return OutOfMemory();
+    void* const list = many != nullptr ? many : static_cast<char*>(room) + Lines(sizeof(ProcessSemaphore));
+    auto* const made = new (room)
+        ProcessSemaphore(ThisThread().generation, own.get(), rank.value_or(0), static_cast<uint32_t*>(list), permits);
+    semaphore = Register(made, std::move(own));
+    if (semaphore != made) free(many);
     if (semaphore == nullptr) return Cancelled();
-    if (semaphore == mine) static_cast<void>(room.release());
   }
   if (semaphore->most() != permits) {
     return Error{EINVAL, "", kStage, nullptr, "its number of permits is " + std::to_string(semaphore->most())};

@@ -134,6 +134,9 @@ class alignas(64) ProcessLock final : public Lock {
   ThreadDescription left_by_;
 };
 
+// Every fork writes to every lock.
+static_assert(sizeof(ProcessLock) == 128, "two cache lines");
+
 }  // namespace atfork
 
 #endif  // ATFORK_POSIX_PROCESS_LOCK_H_

@@ -20,7 +20,7 @@ struct LoopWaker;
 
 // What a lock tells of its owner.
 struct ThreadDescription {
-  static constexpr int kLabelSize = 32;  // bytes, UTF-8, the last one 0
+  static constexpr int kLabelSize = 16;  // bytes, UTF-8, the last one 0: as long as the kernel's names of threads
 
   pid_t pid = 0;
   pid_t tid = 0;           // 0: not known

@@ -1,7 +1,7 @@
 /**
  * What the package costs a fork that is not its own, in a process that has loaded it and in one that has not, which take
  * turns: the whole of child_process.spawn, and of fork(3) from C only what the handlers of all libraries take, which leaves
- * out that a process with more memory forks more slowly. No lock is held.
+ * out that a process with more memory forks more slowly. No lock is held. The same with a hundred named locks.
  *
  * The figure is what the addon adds: its handlers, its watchers, its pages. So it is taken against a process that has the
  * package's JavaScript without the addon. What both add to a process without the package, as much of any JavaScript would
@@ -10,13 +10,13 @@
  * Two processes differ a little even when they do the same. So each round has fresh ones, and a second one without the
  * package: how that differs from the first is noise.
  *
- * While a Worker holds the lock, the handlers wait for it as long as ProcessLock::kForeignForkWait says, and no longer but
+ * While a Worker holds the lock, the handlers wait for it as long as LockRegistry::kForeignForkWait says, and no longer but
  * for what a timer is late.
  */
 import { median, medianDifference, ms, summaryOf } from './lib/stats.mjs';
 import { takeTurns } from './lib/subjects.mjs';
 
-const kinds = { loaded: 'atfork', plain: 'plain', plainToo: 'plain', script: 'script' };
+const kinds = { loaded: 'atfork', locks: 'locks', plain: 'plain', plainToo: 'plain', script: 'script' };
 const commands = ['spawn', 'handlersInParent', 'handlersInChild'];
 const rounds = 30;
 const must = '<= 5 % or 20 us more';
@@ -35,8 +35,10 @@ export async function measure({ start, samples }) {
     for (const subject of Object.values(subjects)) await subject.end();
   }
   const [spawn, inParent, inChild] = commands.map((command) => costsOf(all[command]));
+  const withLocks = commands.map((command) => costsOf({ ...all[command], loaded: all[command].locks }));
   const limit = Math.max(0.05 * spawn.base, 20);
   const handlers = inParent.cost + inChild.cost;
+  const ofLocks = withLocks[1].cost + withLocks[2].cost;
   const { n } = spawn;
   const held = await whileLockIsHeld(start, samples(200));
   return [
@@ -57,6 +59,16 @@ export async function measure({ start, samples }) {
       n,
       ok: handlers <= limit,
       values: { inParent, inChild },
+    },
+    {
+      what: 'the same, 100 named locks',
+      must,
+      measured:
+        `${us(ofLocks)} (limit ${us(limit)}): parent ${us(withLocks[1].cost)}, child ${us(withLocks[2].cost)}; ` +
+        `spawn ${us(withLocks[0].cost)} more`,
+      n,
+      ok: ofLocks <= limit,
+      values: { spawn: withLocks[0], inParent: withLocks[1], inChild: withLocks[2] },
     },
     {
       what: 'the same, lock held',

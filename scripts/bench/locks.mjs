@@ -6,17 +6,22 @@ import { median, summaryOf } from './lib/stats.mjs';
 
 const pairs = 1e6;
 const mostPair = 1.8;
+const mostNativePair = 1.3;
 const leastThroughput = 0.7;
 const leastShare = 0.5;
 const contestUs = 5e6;
+const warmUpUs = 3e5;
 
 export async function measure({ start, samples, scale }) {
   const subject = start('locks', []);
   await subject.ask('settle');
   await subject.ask('pairs');
   const rows = uncontended(await times(samples(21), () => subject.ask('pairs')));
+  rows.push(fromC(await times(samples(21), () => subject.ask('nativePairs'))));
   for (const count of [2, 4]) {
     const us = contestUs * Math.min(scale, 1);
+    // Until V8 has compiled what they do for good.
+    for (let i = 0; i < 3; ++i) await subject.ask('contest', count, warmUpUs);
     rows.push(...contested(count, us, await times(samples(3), () => subject.ask('contest', count, us))));
   }
   await subject.ask('leave');
@@ -30,8 +35,22 @@ async function times(count, ask) {
   return answers;
 }
 
+const ns = (us) => `${((us * 1000) / pairs).toFixed(1)} ns`;
+
+function fromC(answers) {
+  const [api, pthread] = ['api', 'pthread'].map((way) => answers.map((each) => each[way]));
+  const ratio = median(api.map((us, index) => us / pthread[index]));
+  return {
+    what: 'lock and unlock from C',
+    must: `<= ${mostNativePair} x`,
+    measured: `${ratio.toFixed(2)} x: ${ns(median(api))}, a recursive pthread mutex ${ns(median(pthread))}`,
+    n: api.length,
+    ok: ratio <= mostNativePair,
+    values: { api: summaryOf(api), pthread: summaryOf(pthread) },
+  };
+}
+
 function uncontended(answers) {
-  const ns = (us) => `${((us * 1000) / pairs).toFixed(1)} ns`;
   const bare = answers.map((each) => each.bare);
   return ['lock', 'guard'].map((way) => {
     const own = answers.map((each) => each[way]);

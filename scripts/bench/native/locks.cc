@@ -9,6 +9,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "include/atfork.h"
+
 namespace {
 
 double NowUs() {
@@ -29,6 +31,19 @@ Napi::Value RecursivePairs(const Napi::CallbackInfo& info) {
   for (int64_t i = 0; i < count; ++i) {
     pthread_mutex_lock(&mutex);
     pthread_mutex_unlock(&mutex);
+  }
+  return Napi::Number::New(info.Env(), NowUs() - start);
+}
+
+// apiPairs(count) -> us: the same with the package's global lock, by atfork.h. Null: it is not loaded.
+Napi::Value ApiPairs(const Napi::CallbackInfo& info) {
+  const atfork_api* const atfork = atfork_find();
+  if (atfork == nullptr) return info.Env().Null();
+  atfork_lock* const lock = atfork->global_lock();
+  const int64_t count = info[0].As<Napi::Number>().Int64Value();
+  const double start = NowUs();
+  for (int64_t i = 0; i < count; ++i) {
+    if (atfork->lock(lock) != 0 || atfork->unlock(lock) != 0) return info.Env().Null();
   }
   return Napi::Number::New(info.Env(), NowUs() - start);
 }
@@ -80,5 +95,6 @@ Napi::Value RunContest(const Napi::CallbackInfo& info) {
 
 void InitLocks(Napi::Env env, Napi::Object exports) {
   exports.Set("recursivePairs", Napi::Function::New(env, RecursivePairs));
+  exports.Set("apiPairs", Napi::Function::New(env, ApiPairs));
   exports.Set("contend", Napi::Function::New(env, RunContest));
 }

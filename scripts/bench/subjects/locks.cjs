@@ -7,8 +7,8 @@ const { atfork, benchAddon, nowUs, serve, settle, timed } = require('../lib/subj
 
 const { globalLock } = atfork();
 
-/** What is done under a lock that is contended: so many increments, a hundred nanoseconds or less. */
-const steps = 32;
+/** What is done under a lock that is contended: so many increments, some hundred nanoseconds in C. */
+const steps = 256;
 const pairs = 1e6;
 
 /** The least that taking and giving back can be in JavaScript. */
@@ -64,6 +64,7 @@ if (isMainThread) {
   serve({
     settle,
     pairs: () => ({ bare: barePairs(), lock: lockPairs(), guard: guardPairs() }),
+    nativePairs: () => ({ pthread: benchAddon().recursivePairs(pairs), api: benchAddon().apiPairs(pairs) }),
 
     /** @returns the rounds of each of `count` Workers within `us`, and of as many threads with a pthread mutex */
     async contest(count, us) {

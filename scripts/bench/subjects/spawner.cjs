@@ -1,8 +1,8 @@
 'use strict';
 /**
  * A process that starts others, one at each command, so that several of its kind can do so in turns.
- * Arguments: `atfork`, `script` or `plain`: the package is loaded, only its JavaScript, or nothing; megabytes of
- * JavaScript heap.
+ * Arguments: `atfork`, `locks`, `script` or `plain`: the package is loaded, with 100 named locks, only its JavaScript, or
+ * nothing; megabytes of JavaScript heap.
  */
 const { spawn } = require('node:child_process');
 const { once } = require('node:events');
@@ -19,7 +19,8 @@ const {
   timedFork,
 } = require('../lib/subject.cjs');
 
-const library = { atfork, script: atforkWithoutAddon, plain: () => null }[process.argv[2]]();
+const libraries = { atfork, locks: atforkWithLocks, script: atforkWithoutAddon, plain: () => null };
+const library = libraries[process.argv[2]]();
 const heap = fillHeap(Number(process.argv[3]));
 const bench = benchAddon();
 
@@ -63,6 +64,12 @@ serve({
     bench.includeMarked();
   },
 });
+
+function atforkWithLocks() {
+  const all = atfork();
+  for (let index = 0; index < 100; ++index) all.namedLock(`lock ${index}`).acquire().release();
+  return all;
+}
 
 function handlers(side) {
   bench.rawFork(); // the first after a pause is slower than the next
