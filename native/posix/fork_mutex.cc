@@ -49,7 +49,7 @@ AcquireStatus ForkMutex::AcquireForFork(const ThreadIdentity& self, const Patien
 }
 
 void ForkMutex::ReleaseAfterFork(const ThreadIdentity& self) {
-  if (forker_.load() == self.token) EndLevel(self);
+  if (forker_.load() == self.token) EndLevel();
 }
 
 void ForkMutex::PrepareForFork(const ThreadIdentity& self, int64_t deadline) {
@@ -61,7 +61,7 @@ void ForkMutex::AfterForkParent(const ThreadIdentity& self) { ReleaseAfterFork(s
 void ForkMutex::AfterForkChild(const ThreadIdentity& self) {
   if (forker_.load() == self.token) {
     taken_->__data.__owner = self.tid;
-    return EndLevel(self);
+    return EndLevel();
   }
   forker_ = 0;
   pthread_mutex_t* const mutex = mutex_.load();
@@ -92,7 +92,7 @@ bool ForkMutex::TakeOnce(const ThreadIdentity& self, int64_t deadline) {
   return true;
 }
 
-void ForkMutex::EndLevel(const ThreadIdentity&) {
+void ForkMutex::EndLevel() {
   if (--levels_ > 0) return;
   forker_ = 0;
   if (!was_its_own_) pthread_mutex_unlock(taken_);

@@ -38,7 +38,7 @@ class ForkMutex final : public ForkParticipant {
 
  private:
   bool TakeOnce(const ThreadIdentity& self, int64_t deadline);
-  void EndLevel(const ThreadIdentity& self);
+  void EndLevel();
 
   std::atomic<pthread_mutex_t*> mutex_;  // null: removed
   const Orphaned orphaned_;

@@ -26,6 +26,7 @@ using atfork::LocksRefusal;
 using atfork::PrepareOwnFork;
 using atfork::test::AwaitAsleep;
 using atfork::test::CheckChild;
+using atfork::test::Elsewhere;
 using atfork::test::Fork;
 using atfork::test::Stage;
 
@@ -165,20 +166,12 @@ TEST(api_handlers_run_once_around_every_fork) {
 TEST(api_handlers_hear_of_a_fork_that_is_refused) {
   AddHandlers(Tracing(0, "outer"));
   AddHandlers(Tracing(ATFORK_LOCKS_RANK, "inner"));
-  Stage stage;
-  std::thread holder([&] {
-    CHECK_EQ(api.lock(api.global_lock()), 0);
-    stage.Reach(1);
-    stage.Await(2);
-    CHECK_EQ(api.unlock(api.global_lock()), 0);
-  });
-  stage.Await(1);
+  const Elsewhere holder([] { CHECK_EQ(api.lock(api.global_lock()), 0); },
+                         [] { CHECK_EQ(api.unlock(api.global_lock()), 0); });
   trace.clear();
   LocksRefusal refusal;
   CHECK(!PrepareOwnFork(DeadlineAfterMs(10), &refusal));
   CHECK_EQ(trace, "<outer>outer");
-  stage.Reach(2);
-  holder.join();
 }
 
 bool locks_were_held = true;
@@ -207,8 +200,8 @@ TEST(api_handlers_are_done_when_they_have_been_removed) {
                                    [](void*) { handler_stage.Reach(3); }, nullptr, nullptr});
   std::thread forker([] { CheckChild(Fork([] {})); });
   handler_stage.Await(1);
-  std::thread later([] {
-    usleep(10000);
+  std::thread later([tid = gettid()] {
+    AwaitAsleep(tid);
     handler_stage.Reach(2);
   });
   CHECK_EQ(api.remove_handlers(id), 0);
@@ -251,25 +244,15 @@ TEST(api_mutex_is_as_deep_on_both_sides_of_a_fork) {
 
 TEST(api_mutex_of_another_thread_is_waited_for) {
   Mutex mutex(PTHREAD_MUTEX_NORMAL, "the mutex");
-  Stage stage;
-  std::thread holder([&] {
-    mutex.Lock();
-    stage.Reach(1);
-    stage.Await(2);
-    mutex.Unlock();
-  });
-  stage.Await(1);
+  Elsewhere holder([&] { mutex.Lock(); }, [&] { mutex.Unlock(); });
   LocksRefusal refusal;
   CHECK(!PrepareOwnFork(DeadlineAfterMs(20), &refusal));
   CHECK(refusal.status == AcquireStatus::kTimedOut);
   CHECK_EQ(std::string(refusal.participant->name), "the mutex");
-  std::thread later([&] {
-    usleep(10000);
-    stage.Reach(2);
-  });
+  std::thread later([&, tid = gettid()] { holder.LetGoWhenAsleep(tid); });
   ForkOurs([&] { mutex.CheckFree(); });
   later.join();
-  holder.join();
+  holder.End();
   mutex.CheckFree();
 }
 
@@ -278,14 +261,7 @@ std::atomic<int> orphans{0};
 TEST(api_mutex_that_a_foreign_fork_does_not_get_is_free_in_the_child_which_is_told) {
   Mutex mutex(PTHREAD_MUTEX_ERRORCHECK, "mutex", 0, [](void*) { ++orphans; });
   ForkBothWays([] { CHECK_EQ(orphans, 0); });
-  Stage stage;
-  std::thread holder([&] {
-    mutex.Lock();
-    stage.Reach(1);
-    stage.Await(2);
-    mutex.Unlock();
-  });
-  stage.Await(1);
+  Elsewhere holder([&] { mutex.Lock(); }, [&] { mutex.Unlock(); });
   CheckChild(Fork([&] {
     CHECK_EQ(orphans, 1);
     mutex.CheckFree();
@@ -296,8 +272,7 @@ TEST(api_mutex_that_a_foreign_fork_does_not_get_is_free_in_the_child_which_is_to
   }));
   CHECK_EQ(orphans, 0);
   CHECK_EQ(pthread_mutex_trylock(mutex.get()), EBUSY);
-  stage.Reach(2);
-  holder.join();
+  holder.End();
 }
 
 // A thread holds the mutex, and waits for a lock that the fork has taken by then.
@@ -324,17 +299,9 @@ TEST(api_mutex_that_was_removed_is_left_alone) {
   CHECK_EQ(api.add_mutex(mutex.get(), "again", 0, nullptr, nullptr), EEXIST);
   CHECK_EQ(api.remove_mutex(mutex.get()), 0);
   CHECK_EQ(api.remove_mutex(mutex.get()), EINVAL);
-  Stage stage;
-  std::thread holder([&] {
-    mutex.Lock();
-    stage.Reach(1);
-    stage.Await(2);
-    mutex.Unlock();
-  });
-  stage.Await(1);
+  Elsewhere holder([&] { mutex.Lock(); }, [&] { mutex.Unlock(); });
   ForkBothWays([&] { CHECK_EQ(pthread_mutex_trylock(mutex.get()), EBUSY); });
-  stage.Reach(2);
-  holder.join();
+  holder.End();
   CHECK_EQ(api.add_mutex(mutex.get(), "again", 0, nullptr, nullptr), 0);
   ForkBothWays([&] { mutex.CheckFree(); });
 }

@@ -62,6 +62,37 @@ class Stage {
   std::atomic<uint32_t> value_{0};
 };
 
+// Another thread that takes something, and gives it back when it is told to.
+class Elsewhere {
+ public:
+  // Returns when it has been taken.
+  template <typename Take, typename Give>
+  Elsewhere(Take take, Give give)
+      : thread_([=] {
+          take();
+          stage_.Reach(1);
+          stage_.Await(2);
+          give();
+        }) {
+    stage_.Await(1);
+  }
+  ~Elsewhere() { End(); }
+  // Once thread `tid` is asleep, as whoever waits for it is.
+  void LetGoWhenAsleep(pid_t tid) {
+    AwaitAsleep(tid);
+    stage_.Reach(2);
+  }
+  // Returns when it has been given back.
+  void End() {
+    stage_.Reach(2);
+    if (thread_.joinable()) thread_.join();
+  }
+
+ private:
+  Stage stage_;
+  std::thread thread_;
+};
+
 // Forks; the child runs `body` and then ends with 0.
 template <typename Body>
 pid_t Fork(Body body) {

@@ -26,6 +26,7 @@ using atfork::ThisThread;
 using atfork::ThreadIdentity;
 using atfork::Waiter;
 using atfork::test::AwaitAsleep;
+using atfork::test::Elsewhere;
 using atfork::test::WordOf;
 
 constexpr ThreadIdentity kBob = {1002, 0, 100, 102};
@@ -242,19 +243,12 @@ TEST(loop_that_is_given_the_lock_during_a_fork_keeps_it) {
   ProcessSemaphore semaphore(self.generation, "one", 0, room, 1);
   for (Lock* const each : {static_cast<Lock*>(&lock), static_cast<Lock*>(&semaphore)}) {
     CountingLoop loop;
-    atfork::test::Stage stage;
-    std::thread holder([&] {
-      CHECK(IsAcquired(each->TryAcquire(ThisThread())));
-      stage.Reach(1);
-      stage.Await(2);
-      CHECK(each->Release(ThisThread()));
-    });
-    stage.Await(1);
+    Elsewhere holder([=] { CHECK(IsAcquired(each->TryAcquire(ThisThread()))); },
+                     [=] { CHECK(each->Release(ThisThread())); });
     Waiter waiter(self, &loop);
     CHECK(each->Enqueue(&waiter) == AcquireStatus::kTimedOut);
     each->PrepareForFork(self, MonotonicNanos() + Lock::kFair);
-    stage.Reach(2);
-    holder.join();
+    holder.End();
     each->AfterForkParent(self);
     std::thread([&] { CHECK(each->TryAcquire(ThisThread()) == AcquireStatus::kTimedOut); }).join();
     CHECK(each->Claim(&waiter) == AcquireStatus::kAcquired);
@@ -269,20 +263,15 @@ TEST(permits_of_a_thread_that_ends_go_to_everybody_who_waits) {
   uint32_t room[3];
   ProcessSemaphore semaphore(self.generation, "three", 0, room, 3);
   CountingLoop loops[3];
-  atfork::test::Stage stage;
-  std::thread holder([&] {
+  const auto take_all = [&] {
     for (int i = 0; i < 3; ++i) CHECK(IsAcquired(semaphore.TryAcquire(ThisThread())));
-    stage.Reach(1);
-    stage.Await(2);
-    semaphore.Abandon(ThisThread());
-  });
-  stage.Await(1);
+  };
+  Elsewhere holder(take_all, [&] { semaphore.Abandon(ThisThread()); });
   Waiter first(self, &loops[0]);
   Waiter second(self, &loops[1]);
   Waiter third(self, &loops[2]);
   for (Waiter* const each : {&first, &second, &third}) CHECK(semaphore.Enqueue(each) == AcquireStatus::kTimedOut);
-  stage.Reach(2);
-  holder.join();
+  holder.End();
   for (const CountingLoop& loop : loops) CHECK_EQ(loop.wakes, 1);
   for (Waiter* const each : {&first, &second, &third}) CHECK(semaphore.Claim(each) == AcquireStatus::kOwnerDied);
   CHECK(semaphore.MakeConsistentByLoop(self));

@@ -30,9 +30,9 @@ using atfork::ProcessSemaphore;
 using atfork::ThisThread;
 using atfork::test::AwaitAsleep;
 using atfork::test::CheckChild;
+using atfork::test::Elsewhere;
 using atfork::test::Fork;
 using atfork::test::OwnerOf;
-using atfork::test::Stage;
 
 atfork::LockRegistry& Locks() { return atfork::GetProcessState()->locks; }
 
@@ -118,14 +118,10 @@ TEST(foreign_fork_waits_for_all_locks_together_and_orphans_what_it_does_not_get)
   for (int i = 0; i < kLocks; ++i) locks.push_back(Named(("busy " + std::to_string(i)).c_str()));
   locks.push_back(Semaphore("busy permits", 4));
   ProcessLock* const free = Named("free");
-  Stage stage;
-  std::thread holder([&] {
-    for (Lock* const lock : locks) Take(lock);
-    stage.Reach(1);
-    stage.Await(2);
-    for (Lock* const lock : locks) Give(lock);
-  });
-  stage.Await(1);
+  const auto for_all = [&locks](void (*act)(Lock*)) {
+    for (Lock* const lock : locks) act(lock);
+  };
+  Elsewhere holder([=] { for_all(Take); }, [=] { for_all(Give); });
   const pid_t parent = getpid();
   CheckChild(Fork([&] {
     CHECK(!free->IsOrphaned());
@@ -141,8 +137,7 @@ TEST(foreign_fork_waits_for_all_locks_together_and_orphans_what_it_does_not_get)
     }
   }));
   for (Lock* const lock : locks) CHECK(!lock->IsOrphaned());
-  stage.Reach(2);
-  holder.join();
+  holder.End();
   CheckChild(Fork([&] {
     for (Lock* const lock : locks) CHECK(!lock->IsOrphaned());
   }));
@@ -153,14 +148,7 @@ TEST(fork_that_finds_one_lock_busy_has_taken_none) {
   ProcessSemaphore* const permits = Semaphore("permits", 2);
   ProcessLock* const busy = Named("busy", 2);
   Take(first);
-  Stage stage;
-  std::thread holder([&] {
-    Take(busy);
-    stage.Reach(1);
-    stage.Await(2);
-    Give(busy);
-  });
-  stage.Await(1);
+  Elsewhere holder([=] { Take(busy); }, [=] { Give(busy); });
   LocksRefusal refusal;
   CHECK(!Locks().AcquireAllForFork(ThisThread(), DeadlineAfterMs(20), &refusal));
   CHECK(refusal.status == AcquireStatus::kTimedOut);
@@ -173,8 +161,7 @@ TEST(fork_that_finds_one_lock_busy_has_taken_none) {
     Give(permits);
     Give(permits);
   }).join();
-  stage.Reach(2);
-  holder.join();
+  holder.End();
   Give(first);
   CHECK(Locks().AcquireAllForFork(ThisThread(), kNoDeadline, &refusal));
   Locks().ReleaseAllAfterFork(ThisThread());
