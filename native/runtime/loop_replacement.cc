@@ -65,23 +65,38 @@ constexpr size_t kMostRanges = child::kMaxConfinedRanges - 32;
 
 std::string FdInfoPath(int fd) { return "/proc/self/fdinfo/" + std::to_string(fd); }
 
-// False when it has been closed.
-Result<bool> ReadFdInfo(int fd, std::vector<char>* buffer) {
-  const std::string path = FdInfoPath(fd);
+// Null, or the call that failed, with its errno: ENOENT of either when the descriptor is not open.
+const char* TryReadFdInfo(const std::string& path, std::vector<char>* buffer) {
   const UniqueFd file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  ssize_t got = file ? 0 : -1;
+  if (!file) return "open";
+  ssize_t got = 0;
   size_t length = 0;
   buffer->resize(4096);
-  while (file) {
+  do {
     if (buffer->size() - length < 2) buffer->resize(buffer->size() * 2);
     got = read(file.get(), buffer->data() + length, buffer->size() - length - 1);
-    if (got <= 0) break;
-    length += static_cast<size_t>(got);
-  }
-  if (!file && fcntl(fd, F_GETFD) < 0) return false;
-  if (got < 0) return Error{errno, file ? "read" : "open", "fork", nullptr, path + ", of another thread's event loop"};
+    if (got > 0) length += static_cast<size_t>(got);
+  } while (got > 0);
+  if (got < 0) return "read";
   (*buffer)[length] = '\0';
-  return true;
+  return nullptr;
+}
+
+// False when it has been closed. A thread of an addon may close it, and open a file of that number, between one call
+// here and the next: so a number that is open and has no file in proc(5) is looked at again, and is an error if it
+// stays so.
+Result<bool> ReadFdInfo(int fd, std::vector<char>* buffer) {
+  constexpr int kMostTries = 100;
+  const std::string path = FdInfoPath(fd);
+  const char* failed = nullptr;
+  int error = ENOENT;
+  for (int tries = 0; error == ENOENT && tries < kMostTries; ++tries) {
+    failed = TryReadFdInfo(path, buffer);
+    if (failed == nullptr) return true;
+    error = errno;
+    if (fcntl(fd, F_GETFD) < 0) return false;
+  }
+  return Error{error, failed, "fork", nullptr, path + ", of another thread's event loop"};
 }
 
 bool IsReplaced(int fd) {
