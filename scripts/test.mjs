@@ -9,6 +9,7 @@
  */
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { stripVTControlCharacters } from 'node:util';
 
 import { filesBelow } from './lib/files.mjs';
 import { root, run } from './lib/run.mjs';
@@ -59,6 +60,8 @@ for (const { name, seconds, passed, failed } of results) {
   const verdict = failed === 0 ? 'ok  ' : 'FAIL';
   console.log(`${verdict} ${name.padEnd(14)} ${seconds.toFixed(1).padStart(6)} s  ${passed} passed, ${failed} failed`);
 }
+// Once more at the end, since of a long log the end is what is kept.
+for (const failure of results.flatMap(({ failures = [] }) => failures)) console.log(`\n${failure}`);
 const total = (field) => results.reduce((sum, result) => sum + result[field], 0);
 const line = `${total('passed')} passed, ${total('failed')} failed`;
 console.log(line);
@@ -86,8 +89,20 @@ function runVitest() {
   const report = path.join(cache, 'vitest.json');
   rmSync(report, { force: true });
   return counted(run('vitest', ['run']), () => {
-    const { numPassedTests, numFailedTests } = JSON.parse(readFileSync(report, 'utf8'));
-    return { passed: numPassedTests, failed: numFailedTests };
+    const { numPassedTests, numFailedTests, testResults } = JSON.parse(readFileSync(report, 'utf8'));
+    return { passed: numPassedTests, failed: numFailedTests, failures: testResults.flatMap(failuresOf) };
+  });
+}
+
+/** What vitest reports of a file's failed tests, each as `file > name` and the head and the end of its message. */
+function failuresOf({ name: file, status, message, assertionResults }) {
+  const failed = assertionResults.filter((test) => test.status === 'failed');
+  const told = failed.map((test) => [test.fullName, test.failureMessages.join('\n')]);
+  if (status === 'failed' && failed.length === 0) told.push(['did not load', message]);
+  return told.map(([name, text]) => {
+    const lines = stripVTControlCharacters(text).split('\n');
+    const shown = lines.length > 60 ? [...lines.slice(0, 30), '[...]', ...lines.slice(-30)] : lines;
+    return `FAIL ${path.relative(root, file)} > ${name}\n${shown.map((line) => line.slice(0, 300)).join('\n')}`;
   });
 }
 
