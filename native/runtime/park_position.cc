@@ -59,6 +59,17 @@ SystemCall InterruptedCallAt(const ucontext_t& context) {
 uintptr_t ProgramCounter(const ucontext_t& context) { return context.uc_mcontext.pc; }
 #endif
 
+// libuv holds the lock of its tree of signal handlers only with all signals blocked (uv__signal_handler,
+// uv__signal_block_and_lock), and its handler of pthread_atfork(3) gives the child a lock that is free, whoever had it.
+// sigfillset(3) leaves out the signals of libc's own, ours among them. Some threads have all blocked all their lives
+// (that of the inspector's start); they wait, and are hardly met here.
+bool BlocksAllSignals(const ucontext_t& context) {
+  uint64_t blocked;
+  std::memcpy(&blocked, &context.uc_sigmask, sizeof blocked);  // what the kernel has stored there: 64 signals
+  constexpr auto bit = [](int signal) { return uint64_t{1} << (signal - 1); };
+  return (blocked | bit(SIGKILL) | bit(SIGSTOP) | bit(32) | bit(33)) == UINT64_MAX;
+}
+
 bool IsEpollWait(long number) {
 #ifdef SYS_epoll_wait
   if (number == SYS_epoll_wait) return true;
@@ -206,6 +217,7 @@ void FailInterruptedCall(ucontext_t* context, int error) {
 
 Position JudgePosition(const ucontext_t& context, ThreadRole role, const LoadedModules& modules) {
   if (!modules.IsLibraryCode(ProgramCounter(context))) {
+    if (BlocksAllSignals(context)) return {false, false, "with all signals blocked"};
     return {role != ThreadRole::kPoolThread, false, "in the runtime's code"};
   }
   const SystemCall call = InterruptedCall(context);
@@ -220,6 +232,8 @@ Position JudgePosition(const ucontext_t& context, ThreadRole role, const LoadedM
     if (WaitsForLibraryLock(call, modules)) return {false, true, "waiting for a lock of a library"};
     return {true, false, "futex"};
   }
+  // That of the signal handlers' lock: whoever has it is on its way, see above.
+  if (BlocksAllSignals(context)) return {false, false, "with all signals blocked"};
   // A call that answered EINTR has done nothing, and is not made again unless the thread decides so.
   // epoll_wait(2) is one of these (signal(7)).
   if (!call.restarts) return {true, false, "interrupted system call", first};
