@@ -41,8 +41,13 @@
         "native/posix/private_copy.cc",
         "native/posix/process_lock.cc",
         "native/posix/process_semaphore.cc",
+        "native/posix/presence.cc",
         "native/posix/process_state.cc",
         "native/posix/range_set.cc",
+        "native/posix/shared_lock.cc",
+        "native/posix/shared_locks.cc",
+        "native/posix/shared_memory.cc",
+        "native/posix/shared_object.cc",
         "native/posix/stillness.cc",
         "native/posix/thread_census.cc",
         "native/posix/thread_directory.cc",
@@ -61,10 +66,12 @@
         "native/binding/fork_binding.cc",
         "native/binding/handle_binding.cc",
         "native/binding/lock_binding.cc",
+        "native/binding/lock_call.cc",
         "native/binding/loop_waits.cc",
         "native/binding/permit_binding.cc",
         "native/binding/process_binding.cc",
         "native/binding/random_binding.cc",
+        "native/binding/shared_binding.cc",
         "native/runtime/child_limits.cc",
         "native/runtime/credentials.cc",
         "native/runtime/event_loop.cc",
@@ -103,7 +110,9 @@
         "native/runtime/worker_waits.cc"
       ],
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
-      "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED"],
+      # SWALLOW: a Worker that is being terminated can throw nothing; by default that ends the process.
+      "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED",
+                  "NODE_API_SWALLOW_UNTHROWABLE_EXCEPTIONS"],
       # now: no symbol is looked up in the child. nodelete: the Worker that loaded the addon may end, its handlers stay.
       "ldflags": ["-Wl,-z,nodelete", "-Wl,-z,now", "-Wl,-z,relro", "-Wl,-z,noseparate-code",
                   "-Wl,--version-script=<(module_root_dir)/native/exports.map"]
@@ -135,6 +144,7 @@
             "test/native/lock_registry_test.cc",
             "test/native/process_lock_fork_test.cc",
             "test/native/process_lock_test.cc",
+            "test/native/shared_lock_test.cc",
             "test/native/stillness_test.cc",
             "test/native/thread_census_test.cc",
             "test/native/wait_test.cc"

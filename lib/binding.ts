@@ -15,10 +15,11 @@ import type { NativeLock } from './internal/native-lock';
 import type { NativePermit } from './internal/native-permit';
 import type { NativeProcess } from './internal/native-process';
 import type { NativeRandom } from './internal/native-random';
+import type { NativeShared } from './internal/native-shared';
 
 /** Everything that native/addon.cc exports. */
 export interface NativeBinding
-  extends NativeFork, NativeHandles, NativeLock, NativePermit, NativeProcess, NativeRandom {}
+  extends NativeFork, NativeHandles, NativeLock, NativePermit, NativeProcess, NativeRandom, NativeShared {}
 
 /** Why there is no addon in this process. */
 export interface Unavailable {

@@ -31,6 +31,7 @@ const ownErrnos: readonly (readonly [errnum: number, name: string, text: string]
   [errno.ENOEXEC, 'ENOEXEC', 'exec format error'],
   [errno.ECHILD, 'ECHILD', 'no child processes'],
   [errno.EDEADLK, 'EDEADLK', 'resource deadlock avoided'],
+  [errno.ESTALE, 'ESTALE', 'stale file handle'],
   [errno.EOWNERDEAD, 'EOWNERDEAD', 'owner died'],
   [errno.ENOTRECOVERABLE, 'ENOTRECOVERABLE', 'state not recoverable'],
 ];

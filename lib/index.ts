@@ -22,6 +22,9 @@ export type { NamedLockOptions } from './locks/named-lock';
 export type { Semaphore } from './locks/process-semaphore';
 export { queryLocks } from './locks/query-locks';
 export type { LockInfo, LockSnapshot } from './locks/query-locks';
+export { SharedLock } from './locks/shared-lock';
+export type { CreateSharedLockOptions, OpenSharedLockOptions } from './locks/shared-lock';
+export { futexNotify, futexWait, sharedMemory } from './locks/shared-memory';
 
 export { registerAtFork } from './process/at-fork';
 export type { AtForkHooks, AtForkRegistration, AtForkSide, HookErrorHandler } from './process/at-fork';

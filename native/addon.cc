@@ -15,6 +15,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   atfork::binding::InitPermit(env, exports);
   atfork::binding::InitProcess(env, exports);
   atfork::binding::InitRandom(env, exports);
+  atfork::binding::InitShared(env, exports);
   return exports;
 }
 

@@ -4,11 +4,17 @@
  */
 export const errno = {
   EPERM: 1,
+  ENOENT: 2,
   ENOEXEC: 8,
+  EBADF: 9,
   ECHILD: 10,
   EAGAIN: 11,
+  EBUSY: 16,
+  EEXIST: 17,
+  EPIPE: 32,
   EDEADLK: 35,
   ETIMEDOUT: 110,
+  ESTALE: 116,
   ECANCELED: 125,
   EOWNERDEAD: 130,
   ENOTRECOVERABLE: 131,

@@ -43,10 +43,26 @@ export interface NativeLockUser extends NativeLockThread {
   kind: number;
 }
 
+/** Waits of this thread's event loop, by their ids. */
+export interface NativeLockWaits {
+  /** One of `lockStatus`; `timedOut`: it waits on. */
+  claim(id: number): number;
+  /** False: it did not wait any more. */
+  withdraw(id: number): boolean;
+}
+
 /** One lock. Its methods are functions of their own, which need no `this`. */
 export interface NativeProcessLock {
   /** The lock's word, and how often its owner holds it beyond once: `lock-words.ts`. Null: this V8 cannot show it. */
   words: ArrayBuffer | null;
+  /** Who the calling thread is to this lock, if that is not the identity that it has for all locks. */
+  identity?: ArrayBuffer | null;
+  /** Where its waits are, if not with all others. */
+  waits?: NativeLockWaits;
+  /** Why the last attempt was `cancelled`; null: for what `cancelled` says. */
+  failure?(): NativeErrorInfo | null;
+  /** Why the last status was `deadlock`, if not for what `explainDeadlock` of NativeLock says. */
+  explainDeadlock?(): string;
   tryAcquire(): number;
   /** `timeout` in milliseconds; `goOn` is called now and then, so that V8 can end a thread that waits. */
   acquire(timeout: number, goOn: () => void): number;
@@ -75,11 +91,7 @@ export interface NativeLock {
   generation(): number;
   /** What others are told of this thread. */
   nameThread(threadId: number, label: string): void;
-  readonly lockWaits: {
-    /** One of `lockStatus`; `timedOut`: it waits on. */
-    claim(id: number): number;
-    /** False: it did not wait any more. */
-    withdraw(id: number): boolean;
+  readonly lockWaits: NativeLockWaits & {
     /** Child: what this thread waits for is the parent's. */
     forgetAll(): void;
   };

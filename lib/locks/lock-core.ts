@@ -11,7 +11,14 @@ import {
   word,
   wordsOf,
 } from '../internal/lock-words';
-import { type NativeLock, type NativeLockOwner, type NativeProcessLock, lockStatus } from '../internal/native-lock';
+import type { NativeErrorInfo } from '../errors';
+import {
+  type NativeLock,
+  type NativeLockOwner,
+  type NativeLockWaits,
+  type NativeProcessLock,
+  lockStatus,
+} from '../internal/native-lock';
 
 /** V8 ends a thread where it calls a function. */
 function goOn(): void {
@@ -19,24 +26,33 @@ function goOn(): void {
 }
 
 /**
- * Taking and giving back one in-process lock: here as long as nobody else wants it, else in native/posix/process_lock.
+ * Taking and giving back one lock: here as long as nobody else wants it, else in native/posix/process_lock or shared_lock.
  * Loads the addon on first use. Every status is one of `lockStatus`.
  */
 export class LockCore {
   /** As in `the global lock`. */
   readonly name: string;
+  /** Whether it is another one, as deep as the forking thread held it, in the child of a fork. */
+  readonly isCopiedByForks: boolean;
   readonly #load: () => NativeLock;
   readonly #find: (native: NativeLock) => NativeProcessLock;
   #words = unseen;
   #identity = nobody;
+  #thread = nobody;
   #native: NativeLock | undefined;
   #lock: NativeProcessLock | undefined;
 
   /** `load` is called when the lock is first used, and may throw. */
-  constructor(name: string, load: () => NativeLock, find: (native: NativeLock) => NativeProcessLock) {
+  constructor(
+    name: string,
+    load: () => NativeLock,
+    find: (native: NativeLock) => NativeProcessLock,
+    isCopiedByForks = true,
+  ) {
     this.name = name;
     this.#load = load;
     this.#find = find;
+    this.isCopiedByForks = isCopiedByForks;
   }
 
   /** Takes it, without a wait. */
@@ -84,11 +100,11 @@ export class LockCore {
   }
 
   claim(id: number): number {
-    return this.#loaded.lockWaits.claim(id);
+    return this.#waits.claim(id);
   }
 
   withdraw(id: number): boolean {
-    return this.#loaded.lockWaits.withdraw(id);
+    return this.#waits.withdraw(id);
   }
 
   giveByLoop(): boolean {
@@ -103,8 +119,8 @@ export class LockCore {
 
   /** How many forks lie between this process and the one that loaded the package. */
   generation(): number {
-    const identity = this.#identity;
-    return identity === nobody ? this.#loaded.generation() : identity[generation];
+    const thread = this.#thread;
+    return thread === nobody ? this.#loaded.generation() : thread[generation];
   }
 
   get isHeld(): boolean {
@@ -125,11 +141,27 @@ export class LockCore {
 
   /** Why the last status was `deadlock`. */
   explainDeadlock(): string {
-    return this.#loaded.explainDeadlock();
+    return this.lock.explainDeadlock?.() ?? this.#loaded.explainDeadlock();
+  }
+
+  /** Why the last status was `cancelled`; null: for what that says. */
+  failure(): NativeErrorInfo | null {
+    return this.lock.failure?.() ?? null;
+  }
+
+  /** From now on `lock` answers, whatever is asked. */
+  retire(lock: NativeProcessLock): void {
+    this.#words = unseen;
+    this.#identity = nobody;
+    this.#lock = lock;
   }
 
   get lock(): NativeProcessLock {
     return this.#lock ?? this.#use();
+  }
+
+  get #waits(): NativeLockWaits {
+    return this.lock.waits ?? this.#loaded.lockWaits;
   }
 
   get #loaded(): NativeLock {
@@ -140,9 +172,10 @@ export class LockCore {
   #use(): NativeProcessLock {
     const native = this.#loaded;
     const lock = this.#find(native);
-    const identity = threadIdentity(native);
+    this.#thread = threadIdentity(native);
+    const identity = lock.identity === undefined ? this.#thread : lock.identity && wordsOf(lock.identity);
     // One without the other is of no use.
-    if (lock.words !== null && identity !== nobody) {
+    if (lock.words !== null && identity !== null && identity !== nobody) {
       this.#words = wordsOf(lock.words);
       this.#identity = identity;
     }

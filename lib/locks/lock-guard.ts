@@ -5,7 +5,7 @@ import { notOwner } from './lock-errors';
 const spent = -1;
 
 /**
- * One acquisition of an in-process lock, good in the process that it was made in. One flat class, and no closures: V8 then
+ * One acquisition of a lock, good in the process that it was made in. One flat class, and no closures: V8 then
  * makes next to nothing of it where it does not leave the function.
  */
 export class ProcessLockGuard implements LockGuard {
@@ -48,8 +48,9 @@ export class ProcessLockGuard implements LockGuard {
     const generation = this.#generation;
     if (generation === spent) return;
     this.#generation = spent;
-    // The child of a fork is as much inside the block as its parent, but it has no more than a copy of the guard.
-    if (this.#isLoops && generation !== this.#core.generation()) return;
+    // The child of a fork is as much inside the block as its parent, but it may have no more than a copy of the guard.
+    const core = this.#core;
+    if ((this.#isLoops || !core.isCopiedByForks) && generation !== core.generation()) return;
     if (!this.#give()) throw this.#bypassed();
   }
 
@@ -58,11 +59,13 @@ export class ProcessLockGuard implements LockGuard {
   }
 
   #notCurrent(): Error {
-    const { name } = this.#core;
+    const { name, isCopiedByForks } = this.#core;
     if (this.#generation === spent) return notOwner(`this guard of the ${name} was released before`);
     return notOwner(
       `this guard of the ${name} is of the process that forked this one` +
-        (this.#isLoops ? '' : '; the lock is held as deep here as there, and given back by its own release()'),
+        (this.#isLoops || !isCopiedByForks
+          ? ''
+          : '; the lock is held as deep here as there, and given back by its own release()'),
     );
   }
 

@@ -1,4 +1,5 @@
 import { firstWait, lockStatus } from '../internal/native-lock';
+import { parentsWaits } from '../internal/parents-waits';
 import type { LockCore } from './lock-core';
 
 /** Node's own timers are no longer than this; beyond, a wait has no end that anybody will see. */
@@ -34,6 +35,7 @@ export function waitForLoop(core: LockCore, timeout: number, signal: AbortSignal
     }
     const timer = timeout <= longestTimer ? setTimeout(onTimeout, timeout) : undefined;
     signal?.addEventListener('abort', onAbort, { once: true });
+    parentsWaits.add(stop);
 
     function onTimeout(): void {
       stop();
@@ -48,6 +50,7 @@ export function waitForLoop(core: LockCore, timeout: number, signal: AbortSignal
     }
 
     function stop(): void {
+      parentsWaits.delete(stop);
       clearTimeout(timer);
       signal?.removeEventListener('abort', onAbort);
     }

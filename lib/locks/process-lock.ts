@@ -1,3 +1,4 @@
+import { AtforkError, fromNative } from '../errors';
 import type { NativeLock, NativeProcessLock } from '../internal/native-lock';
 import { lockStatus } from '../internal/native-lock';
 import {
@@ -14,16 +15,21 @@ import { heldBy, notAcquired, notOwner, wouldDeadlock } from './lock-errors';
 import { ProcessLockGuard } from './lock-guard';
 import { waitForLoop } from './loop-wait';
 
-const { acquired, deadlock, ownerDied, timedOut } = lockStatus;
+const { acquired, cancelled, deadlock, ownerDied, timedOut } = lockStatus;
 
-/** A lock that all threads of the process share. */
+/** A lock that all threads of the process share, and with SharedLock those of others. */
 export class ProcessLock implements Lock {
   /** @internal */
   protected readonly core: LockCore;
 
   /** See LockCore. */
-  constructor(name: string, load: () => NativeLock, find: (native: NativeLock) => NativeProcessLock) {
-    this.core = new LockCore(name, load, find);
+  constructor(
+    name: string,
+    load: () => NativeLock,
+    find: (native: NativeLock) => NativeProcessLock,
+    isCopiedByForks?: boolean,
+  ) {
+    this.core = new LockCore(name, load, find, isCopiedByForks);
   }
 
   acquire(options?: AcquireOptions): LockGuard {
@@ -55,12 +61,15 @@ export class ProcessLock implements Lock {
   withLock<T>(fn: () => T, options?: AcquireOptions): T {
     validateFunction(fn, 'fn');
     this.#acquire(options);
+    const { core } = this;
+    const generation = core.generation();
     try {
       const result = fn();
       if (isThenable(result)) throw invalidReturn('no thenable', 'fn', result);
       return result;
     } finally {
-      this.release();
+      // `fn` may have forked, and this be the child.
+      if (core.isCopiedByForks || generation === core.generation()) this.release();
     }
   }
 
@@ -112,8 +121,11 @@ export class ProcessLock implements Lock {
   }
 
   #notAcquired(status: number, timeout: number): Error {
-    if (status === deadlock) return wouldDeadlock(this.core.name, this.core.explainDeadlock());
-    return notAcquired(status, this.core.name, timeout, this.owner);
+    const { core } = this;
+    if (status === deadlock) return wouldDeadlock(core.name, core.explainDeadlock());
+    const failure = status === cancelled ? core.failure() : null;
+    if (failure !== null) return fromNative(AtforkError, failure);
+    return notAcquired(status, core.name, timeout, this.owner);
   }
 
   #notOwner(): Error {

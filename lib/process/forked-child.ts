@@ -2,6 +2,7 @@
 import type { NativeBinding } from '../binding';
 import { instancesOf } from '../internal/heap-instances';
 import { giveUpHandles } from '../internal/inherited-handles';
+import { forgetParentsWaits } from '../internal/parents-waits';
 import { renewRandomness } from '../internal/randomness';
 import { hasReports, renameReports } from '../internal/reports';
 import { throwLater } from '../internal/throw-later';
@@ -16,7 +17,10 @@ import { dropPendingWarning } from './multi-threaded';
  */
 export function beginChild(native: NativeBinding, inherited: Inherited, isRehearsal: boolean): void {
   dropPendingWarning(isRehearsal);
-  if (!isRehearsal) native.lockWaits.forgetAll();
+  if (!isRehearsal) {
+    native.lockWaits.forgetAll();
+    forgetParentsWaits();
+  }
   const workers = native.hasWorkersToEnd();
   try {
     setPid(native, isRehearsal);

@@ -16,6 +16,7 @@ void InitLock(Napi::Env env, Napi::Object exports);
 void InitPermit(Napi::Env env, Napi::Object exports);
 void InitProcess(Napi::Env env, Napi::Object exports);
 void InitRandom(Napi::Env env, Napi::Object exports);
+void InitShared(Napi::Env env, Napi::Object exports);
 
 // {tid, name, kind, module, afterFork}
 Napi::Object ToThreadInfo(Napi::Env env, const ThreadListing& listing);

@@ -1,9 +1,8 @@
 // lock_binding.cc - the in-process locks for JavaScript (lib/internal/native-lock.ts).
 // Runs in:  any environment, its own thread, the parent or a complete child.
 // JavaScript takes and releases a lock without a call of these as long as nobody else wants it
-// (lib/internal/lock-words); it sees the lock's first two words for that. Raw Node-API, since with contention the calls
-// below are the lock's speed. Every function belongs to one lock, which is its data pointer. Arguments were validated
-// by lib/locks.
+// (lib/internal/lock-words); it sees the lock's first two words for that. Every function belongs to one lock, which is
+// its data pointer. Arguments were validated by lib/locks.
 #include <napi.h>
 
 #include <optional>
@@ -11,8 +10,8 @@
 #include <vector>
 
 #include "binding/binding.h"
+#include "binding/lock_call.h"
 #include "binding/loop_waits.h"
-#include "posix/futex.h"
 #include "posix/lock_registry.h"
 #include "posix/named_lock.h"
 #include "posix/process_state.h"
@@ -20,62 +19,21 @@
 namespace atfork::binding {
 namespace {
 
-// A call of a method of `lock`; at most two arguments.
-struct Call {
-  Call(napi_env env, napi_callback_info info) : env(env) {
-    void* data = nullptr;
-    size_t count = 2;
-    napi_get_cb_info(env, info, &count, arguments, nullptr, &data);
-    lock = static_cast<Lock*>(data);
-  }
-  napi_value Return(int32_t value) const {
-    napi_value result;
-    napi_create_int32(env, value, &result);
-    return result;
-  }
-  napi_value Return(bool value) const {
-    napi_value result;
-    napi_get_boolean(env, value, &result);
-    return result;
-  }
-
-  const napi_env env;
-  napi_value arguments[2] = {};
-  Lock* lock = nullptr;
-};
+using Call = LockCall<Lock>;
 
 // What the last deadlock that this thread was saved from would have been.
 thread_local Circle last_circle;
 
-// The numbers of lockStatus in lib/internal/native-lock.ts.
-int32_t ToStatus(AcquireStatus status) { return static_cast<int32_t>(status); }
-
 // () -> status
 napi_value TryAcquire(napi_env env, napi_callback_info info) {
   const Call call(env, info);
-  return call.Return(ToStatus(call.lock->TryAcquire(ThisThread())));
+  return call.Return(call.lock->TryAcquire(ThisThread()));
 }
 
-// Runs JavaScript, which V8 does not if this environment is to end.
-bool MayGoOn(void* arg) {
-  const Call& call = *static_cast<const Call*>(arg);
-  napi_handle_scope scope;
-  if (napi_open_handle_scope(call.env, &scope) != napi_ok) return false;
-  napi_value undefined;
-  napi_get_undefined(call.env, &undefined);
-  const napi_status status = napi_call_function(call.env, undefined, call.arguments[1], 0, nullptr, nullptr);
-  napi_close_handle_scope(call.env, scope);
-  return status == napi_ok;
-}
-
-// (timeout in ms, () => void) -> status. The function does nothing: see MayGoOn.
+// (timeout in ms, () => void) -> status
 napi_value Acquire(napi_env env, napi_callback_info info) {
   Call call(env, info);
-  double timeout = 0;
-  napi_get_value_double(env, call.arguments[0], &timeout);
-  const Patience patience = {DeadlineAfterMs(timeout), MayGoOn, &call, &last_circle};
-  const AcquireStatus status = call.lock->Acquire(ThisThread(), patience);
-  return call.Return(ToStatus(status));
+  return call.Return(call.lock->Acquire(ThisThread(), call.ToPatience(&last_circle)));
 }
 
 // () -> whether it was released: this thread held it
@@ -118,15 +76,6 @@ napi_value IsOrphaned(napi_env env, napi_callback_info info) {
   return call.Return(call.lock->IsOrphaned());
 }
 
-Napi::Object ToObject(Napi::Env env, const ThreadDescription& thread) {
-  Napi::Object object = Napi::Object::New(env);
-  object.Set("pid", Napi::Number::New(env, thread.pid));
-  object.Set("tid", Napi::Number::New(env, thread.tid));
-  object.Set("threadId", Napi::Number::New(env, thread.thread_id));
-  object.Set("label", Napi::String::New(env, thread.label));
-  return object;
-}
-
 napi_value Holders(napi_env env, napi_callback_info info) {
   const Call call(env, info);
   return call.Return(static_cast<int32_t>(call.lock->Holders(nullptr, 0)));
@@ -135,28 +84,11 @@ napi_value Holders(napi_env env, napi_callback_info info) {
 // () -> {pid, tid, threadId, label, depth, isLoop} or null
 napi_value Owner(napi_env env, napi_callback_info info) {
   const Call call(env, info);
-  const auto owner = call.lock->Owner();
-  if (!owner.has_value()) return Napi::Env(env).Null();
-  Napi::Object result = ToObject(env, owner->thread);
-  result.Set("depth", Napi::Number::New(env, owner->depth));
-  result.Set("isLoop", Napi::Boolean::New(env, owner->is_loop));
-  return result;
+  return ToValue(env, call.lock->Owner());
 }
 
-// Memory of ours as an ArrayBuffer; null where there are none (V8 built with pointer compression).
-Napi::Value View(Napi::Env env, void* memory, size_t size) {
-  napi_value buffer;
-  const napi_status status = napi_create_external_arraybuffer(env, memory, size, nullptr, nullptr, &buffer);
-  if (status == napi_ok) return Napi::Value(env, buffer);
-  if (env.IsExceptionPending()) env.GetAndClearPendingException();
-  return env.Null();
-}
-
-Napi::Object ToObject(Napi::Env env, Lock* lock) {
-  constexpr struct {
-    const char* name;
-    napi_callback method;
-  } kMethods[] = {
+Napi::Object LockToObject(Napi::Env env, Lock* lock) {
+  constexpr LockMethod kMethods[] = {
       {"tryAcquire", TryAcquire},
       {"acquire", Acquire},
       {"release", Release},
@@ -170,11 +102,7 @@ Napi::Object ToObject(Napi::Env env, Lock* lock) {
       {"owner", Owner},
   };
   Napi::Object object = Napi::Object::New(env);
-  for (const auto& [name, method] : kMethods) {
-    napi_value function;
-    if (napi_create_function(env, name, NAPI_AUTO_LENGTH, method, lock, &function) != napi_ok) break;
-    object.Set(name, function);
-  }
+  SetMethods(object, kMethods, lock);
   if (lock->kind == ParticipantKind::kSemaphore) {
     object.Set("words", env.Null());
   } else {
@@ -193,7 +121,7 @@ Napi::Value NamedLock(const Napi::CallbackInfo& info) {
   const std::string name = info[0].As<Napi::String>();
   const auto lock = OpenNamedLock(name.c_str(), ToRank(info[1]));
   if (!lock.ok()) return ToNativeErrorInfo(info.Env(), lock.error());
-  return ToObject(info.Env(), lock.value());
+  return LockToObject(info.Env(), lock.value());
 }
 
 // (name, permits, rank?) -> lock or NativeErrorInfo
@@ -201,7 +129,7 @@ Napi::Value NamedSemaphore(const Napi::CallbackInfo& info) {
   const std::string name = info[0].As<Napi::String>();
   const auto semaphore = OpenNamedSemaphore(name.c_str(), info[1].As<Napi::Number>().Uint32Value(), ToRank(info[2]));
   if (!semaphore.ok()) return ToNativeErrorInfo(info.Env(), semaphore.error());
-  return ToObject(info.Env(), semaphore.value());
+  return LockToObject(info.Env(), semaphore.value());
 }
 
 // Those that hold `lock`, or wait for it, to `list`. The lists change while they are asked for: some more room each
@@ -275,7 +203,7 @@ void InitLock(Napi::Env env, Napi::Object exports) {
   exports.Set("namedLock", Napi::Function::New(env, NamedLock));
   exports.Set("namedSemaphore", Napi::Function::New(env, NamedSemaphore));
   exports.Set("queryLocks", Napi::Function::New(env, QueryLocks));
-  exports.Set("globalLock", ToObject(env, &GetProcessState()->global_lock));
+  exports.Set("globalLock", LockToObject(env, &GetProcessState()->global_lock));
 }
 
 }  // namespace atfork::binding

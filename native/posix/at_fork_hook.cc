@@ -52,12 +52,17 @@ void OnPrepare() {
   const KeepErrno keep;
   ThreadIdentity& self = ThisThread();
   ProcessState& state = *GetProcessState();
-  if (self.own_fork) return state.locks.PrepareAllForFork(self);
+  if (self.own_fork) {
+    state.locks.PrepareAllForFork(self);
+    state.shared_locks.PrepareForFork(self);
+    return;
+  }
   BeginFork(&self);
   const uint32_t fork = state.at_fork.Begin();
   state.at_fork.RunPrepare(fork, kOutside);
   state.locks.PrepareAllForFork(self);
   state.at_fork.RunPrepare(fork, kInside);
+  state.shared_locks.PrepareForFork(self);
   // Only now, behind the last handler: one of them may have forked on its own.
   self.fork = fork;
 }
@@ -66,6 +71,7 @@ void OnParent() {
   const KeepErrno keep;
   ThreadIdentity& self = ThisThread();
   ProcessState& state = *GetProcessState();
+  state.shared_locks.AfterForkParent();
   if (self.own_fork) return state.locks.AllAfterForkParent(self);
   const uint32_t fork = self.fork;
   state.at_fork.RunParent(fork, kInside);

@@ -1,4 +1,4 @@
-// futex.h - sleep until a word of this process's memory changes. See futex.cc.
+// futex.h - sleep until a word of memory changes. See futex.cc.
 #ifndef ATFORK_POSIX_FUTEX_H_
 #define ATFORK_POSIX_FUTEX_H_
 
@@ -15,11 +15,15 @@ int64_t MonotonicNanos();
 // Now + `timeout` milliseconds. Infinity, or what does not fit, is kNoDeadline.
 int64_t DeadlineAfterMs(double timeout);
 
-// Sleeps while `word` is `expected`. False: the deadline came. True: anything else, a signal included; look again.
-[[nodiscard]] bool FutexWait(std::atomic<uint32_t>* word, uint32_t expected, int64_t deadline);
+// Who sleeps on a word: threads of this process; or of any that has mapped the page that it lies in.
+enum class FutexScope { kProcess, kShared };
 
-// Wakes at most `count` of those that sleep on `word`.
-void FutexWake(std::atomic<uint32_t>* word, int count);
+// Sleeps while `word` is `expected`. False: the deadline came. True: anything else, a signal included; look again.
+[[nodiscard]] bool FutexWait(std::atomic<uint32_t>* word, uint32_t expected, int64_t deadline,
+                             FutexScope scope = FutexScope::kProcess);
+
+// Wakes at most `count` of those that sleep on `word`; how many that were.
+int FutexWake(std::atomic<uint32_t>* word, int count, FutexScope scope = FutexScope::kProcess);
 
 }  // namespace atfork
 

@@ -70,6 +70,7 @@ ThreadIdentity* OwnThread() {
 
 void Abandon(ThreadIdentity* thread) {
   state->locks.AbandonAll(*thread);
+  state->shared_locks.AbandonAll(*thread);
   state->fork_permit.Abandon(thread);
 }
 
@@ -155,6 +156,8 @@ void EnterChild() {
   state->threads.Reset();
   state->threads.LeaveOthersBehind(self.entry);
   state->fork_permit.EnterChild(self);
+  state->shared_locks.EnterChild();
+  state->shared_memory.EnterChild();
 }
 
 }  // namespace atfork

@@ -18,6 +18,8 @@
 #include "posix/lock_registry.h"
 #include "posix/process_lock.h"
 #include "posix/result.h"
+#include "posix/shared_locks.h"
+#include "posix/shared_memory.h"
 #include "posix/thread_directory.h"
 #include "posix/thread_identity.h"
 
@@ -27,7 +29,7 @@ namespace atfork {
 struct ProcessStateHeader {
   static constexpr uint64_t kMagic = 0x6b726f66'74617631;  // the bytes "1vatfork"
   // To be raised with every change of ProcessState, of what is in it, or of the locks' protocol.
-  static constexpr uint32_t kVersion = 3;
+  static constexpr uint32_t kVersion = 4;
 
   uint64_t magic;
   uint32_t version;
@@ -56,6 +58,8 @@ struct ProcessState {
   AtForkList at_fork;
   ProcessLock global_lock{0, ParticipantKind::kGlobalLock, "global lock"};
   LockRegistry locks{&global_lock};
+  SharedLocks shared_locks;
+  SharedMemory shared_memory;
   ForkPermit fork_permit;
   // For runtime/: its own process-wide state. Null until it is set, and then never changed.
   std::atomic<void*> runtime{nullptr};

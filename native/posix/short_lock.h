@@ -1,8 +1,9 @@
 // short_lock.h - a mutex for a few instructions, that a fork does not wait for and a child starts anew.
 //
-// Nobody makes a system call or calls anything of another library while holding it. So a thread of the runtime that is
-// stopped for a fork never holds it (runtime/park_position: none is stopped inside this addon's code), and what it
-// guards is to be put in order by the child, whose copy may have been taken in the middle of it: Reset.
+// Nobody makes a system call in which a thread may be parked, or calls anything of another library, while holding it.
+// So a thread of the runtime that is stopped for a fork never holds it (runtime/park_position: none is stopped inside
+// this addon's code), and what it guards is to be put in order by the child, whose copy may have been taken in the
+// middle of it: Reset.
 //
 // Runs in:  any thread, either side of a fork. Async-signal-safe, unless the signal came while it was held.
 // Calls:    futex(2), with contention. Allocates: no.

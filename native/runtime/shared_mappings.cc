@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "posix/private_copy.h"
+#include "posix/process_state.h"
 #include "runtime/fork_verdict.h"
 
 namespace atfork::runtime {
@@ -32,6 +33,14 @@ bool IsDevice(const char* name) {
   return BeginsWith(name, "/dev/") && !BeginsWith(name, "/dev/shm/") && !BeginsWith(name, "/dev/zero");
 }
 
+// Pages of locks, which native code keeps such threads from (posix/shared_lock.h); and memory that only the main
+// thread's JavaScript has.
+bool IsOurs(uintptr_t begin) {
+  ProcessState& state = *GetProcessState();
+  const void* const memory = reinterpret_cast<const void*>(begin);
+  return IsVerdictMapping(begin) || state.shared_locks.IsPage(memory) || state.shared_memory.IsMainThreads(memory);
+}
+
 Status NoteMapping(const char* line, bool may_copy) {
   Mapping mapping;
   uintptr_t end;
@@ -39,7 +48,7 @@ Status NoteMapping(const char* line, bool may_copy) {
   int name_at = 0;
   if (std::sscanf(line, "%" SCNxPTR "-%" SCNxPTR " %4s %*x %*s %*u %n", &mapping.begin, &end, permissions, &name_at) <
           3 ||
-      permissions[1] != 'w' || permissions[3] != 's' || IsVerdictMapping(mapping.begin)) {
+      permissions[1] != 'w' || permissions[3] != 's' || IsOurs(mapping.begin)) {
     return Unit{};
   }
   const char* const name = line + name_at;

@@ -1,12 +1,15 @@
 /**
- * The locks of one process: what taking and releasing one costs when nobody else wants it, beside the least that it can
- * cost; and what several Workers get through on one, beside as many threads with a pthread mutex.
+ * Locks: what taking and releasing one costs when nobody else wants it, beside the least that it can cost, and, for one
+ * between processes, beside a robust pthread mutex; and what several Workers get through on one, beside as many threads with
+ * a pthread mutex.
  */
 import { median, summaryOf } from './lib/stats.mjs';
 
 const pairs = 1e6;
 const mostPair = 1.8;
 const mostNativePair = 1.3;
+const mostSharedPair = 1.5;
+const mostSharedNs = 15;
 const leastThroughput = 0.7;
 const leastShare = 0.5;
 const contestUs = 5e6;
@@ -18,6 +21,9 @@ export async function measure({ start, samples, scale }) {
   await subject.ask('pairs');
   const rows = uncontended(await times(samples(21), () => subject.ask('pairs')));
   rows.push(fromC(await times(samples(21), () => subject.ask('nativePairs'))));
+  // In the order in which one process would: V8 sees both kinds of lock from here on.
+  await subject.ask('sharedPairs');
+  rows.push(...shared(await times(samples(21), () => subject.ask('sharedPairs'))));
   for (const count of [2, 4]) {
     const us = contestUs * Math.min(scale, 1);
     // Until V8 has compiled what they do for good.
@@ -62,6 +68,22 @@ function uncontended(answers) {
       n: own.length,
       ok: ratio <= mostPair,
       values: { own: summaryOf(own), bare: summaryOf(bare) },
+    };
+  });
+}
+
+function shared(answers) {
+  const pthread = median(answers.map((each) => each.pthread));
+  const limit = mostSharedPair * pthread + (mostSharedNs * pairs) / 1000;
+  return ['lock', 'guard'].map((way) => {
+    const own = answers.map((each) => each[way]);
+    return {
+      what: way === 'lock' ? 'SharedLock, acquire() and release()' : 'SharedLock, acquire() and its guard',
+      must: `<= ${mostSharedPair} x + ${mostSharedNs} ns`,
+      measured: `${ns(median(own))} (limit ${ns(limit)}), a robust pthread mutex ${ns(pthread)}`,
+      n: own.length,
+      ok: median(own) <= limit,
+      values: { own: summaryOf(own), pthread },
     };
   });
 }

@@ -1,7 +1,8 @@
 /**
  * Forks in great numbers: cases of the fork suite (test/suite/cases.mjs, `manyForks`) at full length. `churn`: under garbage
  * collection, JIT, Worker and thread-pool churn; `churn alone` and `churn addon`: without Workers, beside threads of an
- * addon, and how often the warning was wrong; `load`: of a server under HTTP load.
+ * addon, and how often the warning was wrong; `load`: of a server under HTTP load; `shared lock`: children that hold a lock
+ * between processes are killed.
  *
  * Every child has to end with 0, whichever way it leaves; one that does not end is described thread by thread and killed.
  * At the end there is no zombie, no descriptor more, no process left over, and the parent can do whatever it could.

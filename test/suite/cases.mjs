@@ -27,6 +27,7 @@ export const manyForks = {
   'churn alone': { ...churn, args: ['alone'] },
   'churn addon': { ...churn, args: ['addon'] },
   load: { file: 'suite/load.cjs', execArgv: [], args: ['forks'] },
+  'shared lock': { file: 'suite/shared-lock.cjs', execArgv: [], args: [] },
   hdf5: { file: 'suite/hdf5.cjs', execArgv: [], args: ['global'], ...hdf5 },
   'hdf5 threads': { file: 'suite/hdf5.cjs', execArgv: [], args: ['handed-over'], ...hdf5 },
 };

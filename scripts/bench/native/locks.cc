@@ -4,6 +4,7 @@
 #include "locks.h"
 
 #include <pthread.h>
+#include <sys/mman.h>
 #include <time.h>
 
 #include <cstdint>
@@ -33,6 +34,27 @@ Napi::Value RecursivePairs(const Napi::CallbackInfo& info) {
     pthread_mutex_unlock(&mutex);
   }
   return Napi::Number::New(info.Env(), NowUs() - start);
+}
+
+// robustPairs(count) -> us: the same with a robust mutex in memory that processes share. Null: there is none.
+Napi::Value RobustPairs(const Napi::CallbackInfo& info) {
+  void* const memory = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return info.Env().Null();
+  auto* const mutex = static_cast<pthread_mutex_t*>(memory);
+  pthread_mutexattr_t attributes;
+  pthread_mutexattr_init(&attributes);
+  pthread_mutexattr_setpshared(&attributes, PTHREAD_PROCESS_SHARED);
+  pthread_mutexattr_setrobust(&attributes, PTHREAD_MUTEX_ROBUST);
+  pthread_mutex_init(mutex, &attributes);
+  const int64_t count = info[0].As<Napi::Number>().Int64Value();
+  const double start = NowUs();
+  for (int64_t i = 0; i < count; ++i) {
+    pthread_mutex_lock(mutex);
+    pthread_mutex_unlock(mutex);
+  }
+  const double us = NowUs() - start;
+  munmap(memory, 4096);
+  return Napi::Number::New(info.Env(), us);
 }
 
 // apiPairs(count) -> us: the same with the package's global lock, by atfork.h. Null: it is not loaded.
@@ -95,6 +117,7 @@ Napi::Value RunContest(const Napi::CallbackInfo& info) {
 
 void InitLocks(Napi::Env env, Napi::Object exports) {
   exports.Set("recursivePairs", Napi::Function::New(env, RecursivePairs));
+  exports.Set("robustPairs", Napi::Function::New(env, RobustPairs));
   exports.Set("apiPairs", Napi::Function::New(env, ApiPairs));
   exports.Set("contend", Napi::Function::New(env, RunContest));
 }

@@ -5,7 +5,7 @@ const { Worker, isMainThread, parentPort, workerData } = require('node:worker_th
 
 const { atfork, benchAddon, nowUs, serve, settle, timed } = require('../lib/subject.cjs');
 
-const { globalLock } = atfork();
+const { SharedLock, globalLock } = atfork();
 
 /** What is done under a lock that is contended: so many increments, some hundred nanoseconds in C. */
 const steps = 256;
@@ -22,18 +22,18 @@ function barePairs() {
   });
 }
 
-function lockPairs() {
+function lockPairs(lock) {
   return timed(() => {
     for (let i = 0; i < pairs; ++i) {
-      globalLock.acquire();
-      globalLock.release();
+      lock.acquire();
+      lock.release();
     }
   });
 }
 
-function guardPairs() {
+function guardPairs(lock) {
   return timed(() => {
-    for (let i = 0; i < pairs; ++i) globalLock.acquire().release();
+    for (let i = 0; i < pairs; ++i) lock.acquire().release();
   });
 }
 
@@ -50,6 +50,7 @@ function contend(cells, deadline) {
 }
 
 const workers = [];
+let shared;
 
 async function startWorkers(count) {
   const cells = new Int32Array(new SharedArrayBuffer(32));
@@ -63,7 +64,11 @@ async function startWorkers(count) {
 if (isMainThread) {
   serve({
     settle,
-    pairs: () => ({ bare: barePairs(), lock: lockPairs(), guard: guardPairs() }),
+    pairs: () => ({ bare: barePairs(), lock: lockPairs(globalLock), guard: guardPairs(globalLock) }),
+    sharedPairs: () => {
+      shared ??= SharedLock.create();
+      return { pthread: benchAddon().robustPairs(pairs), lock: lockPairs(shared), guard: guardPairs(shared) };
+    },
     nativePairs: () => ({ pthread: benchAddon().recursivePairs(pairs), api: benchAddon().apiPairs(pairs) }),
 
     /** @returns the rounds of each of `count` Workers within `us`, and of as many threads with a pthread mutex */
