@@ -38,7 +38,7 @@ struct Patience {
   Circle* circle = nullptr;
 };
 
-enum class ParticipantKind : uint32_t { kGlobalLock, kLock, kSemaphore, kMutex };
+enum class ParticipantKind : uint8_t { kGlobalLock, kLock, kSemaphore, kMutex };
 
 class ForkParticipant {
  public:
@@ -46,7 +46,7 @@ class ForkParticipant {
   static constexpr int64_t kForkingNap = 5 * 1000 * 1000;
 
   constexpr ForkParticipant(ParticipantKind its_kind, const char* its_name, int its_rank)
-      : kind(its_kind), name(its_name), rank(its_rank) {}
+      : name(its_name), rank(its_rank), kind(its_kind) {}
   ForkParticipant(const ForkParticipant&) = delete;
   ForkParticipant& operator=(const ForkParticipant&) = delete;
 
@@ -67,12 +67,12 @@ class ForkParticipant {
   // This thread ends: what it and its event loop hold is orphaned.
   virtual void Abandon(const ThreadIdentity& self) = 0;
 
-  const ParticipantKind kind;
   const char* const name;  // in memory that stays
+  // The registry's, as is held_for_fork.
+  std::atomic<ForkParticipant*> next{nullptr};
   // Who has a low one is taken first.
   const int rank;
-  // The registry's.
-  std::atomic<ForkParticipant*> next{nullptr};
+  const ParticipantKind kind;
   bool held_for_fork = false;
 
  protected:

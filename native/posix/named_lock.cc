@@ -34,7 +34,8 @@ Status CheckRank(const ForkParticipant& lock, std::optional<int> rank) {
 
 Error Cancelled() { return Error::Errno("", kStage, ECANCELED); }
 
-// Side by side: every fork writes to every lock, and copies each page that one lies in.
+// Side by side: every fork writes to every lock, and copies each page that one lies in. What forks leave alone, names for
+// one, is elsewhere.
 class Chunk {
  public:
   static constexpr size_t kSize = 64 * 1024;
@@ -51,7 +52,7 @@ class Chunk {
 
 std::atomic<Chunk*> current{nullptr};
 
-// Memory for `size` bytes, a cache line's multiple, which stays; null: there is none.
+// Memory for `size` bytes, a multiple of kUnit, which stays; null: there is none.
 void* TakeRoom(size_t size) {
   for (;;) {
     Chunk* chunk = current.load();
@@ -64,7 +65,9 @@ void* TakeRoom(size_t size) {
   }
 }
 
-constexpr size_t Lines(size_t size) { return (size + 63) / 64 * 64; }
+constexpr size_t kUnit = alignof(ProcessLock);
+static_assert(alignof(ProcessSemaphore) <= kUnit);
+constexpr size_t Units(size_t size) { return (size + kUnit - 1) / kUnit * kUnit; }
 
 // The lock of that name which is registered in the end: `made`, or the one that another thread made meanwhile; null:
 // see LockRegistry::Add. What is not used stays in its chunk.
@@ -82,12 +85,13 @@ Result<ProcessLock*> OpenNamedLock(const char* name, std::optional<int> rank) {
   auto* lock = static_cast<ProcessLock*>(state.locks.Find(name, ParticipantKind::kLock));
   if (lock == nullptr) {
     Name own(strdup(name));
-    if (own == nullptr) return OutOfMemory();
-    void* const room = TakeRoom(Lines(sizeof(ProcessLock)));
-    if (room == nullptr) return OutOfMemory();
-    const uint32_t generation = ThisThread().generation;
-    auto* const made = new (room) ProcessLock(generation, ParticipantKind::kLock, own.get(), rank.value_or(0));
+    std::unique_ptr<ThreadDescription> left_by(new (std::nothrow) ThreadDescription);
+    void* const room = TakeRoom(sizeof(ProcessLock));
+    if (own == nullptr || left_by == nullptr || room == nullptr) return OutOfMemory();
+    auto* const made = new (room)
+        ProcessLock(ThisThread().generation, ParticipantKind::kLock, own.get(), rank.value_or(0), left_by.get());
     lock = Register(made, std::move(own));
+    if (lock == made) static_cast<void>(left_by.release());
     if (lock == nullptr) return Cancelled();
   }
   const Status same = CheckRank(*lock, rank);
@@ -103,10 +107,10 @@ Result<ProcessSemaphore*> OpenNamedSemaphore(const char* name, uint32_t permits,
     // Its permits beside it, unless they are many.
     const size_t bytes = permits * sizeof(uint32_t);
     constexpr size_t kMost = 1024;
-    void* const room = TakeRoom(Lines(sizeof(ProcessSemaphore)) + (bytes <= kMost ? Lines(bytes) : 0));
+    void* const room = TakeRoom(Units(sizeof(ProcessSemaphore)) + (bytes <= kMost ? Units(bytes) : 0));
     void* const many = bytes <= kMost ? nullptr : malloc(bytes);
     if (own == nullptr || room == nullptr || (bytes > kMost && many == nullptr)) return OutOfMemory();
-    void* const list = many != nullptr ? many : static_cast<char*>(room) + Lines(sizeof(ProcessSemaphore));
+    void* const list = many != nullptr ? many : static_cast<char*>(room) + Units(sizeof(ProcessSemaphore));
     auto* const made = new (room)
         ProcessSemaphore(ThisThread().generation, own.get(), rank.value_or(0), static_cast<uint32_t*>(list), permits);
     semaphore = Register(made, std::move(own));

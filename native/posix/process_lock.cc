@@ -189,7 +189,7 @@ std::optional<LockOwner> ProcessLock::Owner() const {
   }
   if ((word & kOrphaned) == 0) return std::nullopt;
   const ShortLock::Guard guard(&short_);
-  owner.thread = left_by_;
+  if (left_by_ != nullptr) owner.thread = *left_by_;
   return owner;
 }
 
@@ -318,10 +318,11 @@ uint32_t ProcessLock::Choose(int64_t now, uint32_t free, Wakeup* wakeup) {
 }
 
 void ProcessLock::NoteLeaver(uint32_t token) {
+  if (left_by_ == nullptr) return;
   ThreadDescription leaver;
   GetProcessState()->threads.Describe(token, &leaver);
   const ShortLock::Guard guard(&short_);
-  left_by_ = leaver;
+  *left_by_ = leaver;
 }
 
 }  // namespace atfork

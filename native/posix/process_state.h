@@ -36,7 +36,8 @@ struct ProcessStateHeader {
   uint32_t size;
 };
 
-struct ProcessState {
+// Every fork writes to it, and copies the page that it lies in: one.
+struct alignas(4096) ProcessState {
   // Constant-initialised, so that there is no moment at which another copy could find half of it.
   explicit constexpr ProcessState(ThreadIdentity* (*identities)()) : this_thread(identities) {}
   ProcessState(const ProcessState&) = delete;
@@ -56,7 +57,8 @@ struct ProcessState {
 
   ThreadDirectory threads;
   AtForkList at_fork;
-  ProcessLock global_lock{0, ParticipantKind::kGlobalLock, "global lock"};
+  ThreadDescription global_lock_left_by;
+  alignas(64) ProcessLock global_lock{0, ParticipantKind::kGlobalLock, "global lock", 0, &global_lock_left_by};
   LockRegistry locks{&global_lock};
   SharedLocks shared_locks;
   SharedMemory shared_memory;
