@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <climits>
 
+#include "posix/every_child.h"
 #include "posix/process_state.h"
 
 namespace atfork {
@@ -82,7 +83,7 @@ void OnParent() {
 
 // The locks first, although the handlers of a high rank prepared inside of them: a handler may fork on its own, and
 // finds them in order then. There is nobody who could take one meanwhile.
-void OnChild() {
+ATFORK_IN_EVERY_CHILD void OnChild() {
   const KeepErrno keep;
   EnterChild();
   ThreadIdentity& self = ThisThread();

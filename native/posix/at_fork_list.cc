@@ -3,6 +3,8 @@
 // man:      pthread_atfork(3), for the order.
 #include "posix/at_fork_list.h"
 
+#include "posix/every_child.h"
+
 namespace atfork {
 namespace {
 
@@ -70,7 +72,7 @@ void AtForkList::RunParent(uint32_t fork, Ranks ranks) const {
   }
 }
 
-void AtForkList::RunChild(uint32_t fork, Ranks ranks) const {
+ATFORK_IN_EVERY_CHILD void AtForkList::RunChild(uint32_t fork, Ranks ranks) const {
   const PrepareOrder order(handlers_, fork, ranks);
   for (uint32_t i = order.count(); i-- > 0;) {
     if (order[i].child != nullptr) order[i].child(order[i].arg);

@@ -67,7 +67,8 @@ class ForkLock {
   static constexpr long kPatienceNs = 500 * 1000 * 1000;
   static constexpr long kSecondNs = 1000 * 1000 * 1000;
 
-  bool Enter() {
+  // Not inline: of what is, children run a few instructions (every_child.h).
+  __attribute__((noinline)) bool Enter() {
     if (pthread_mutex_trylock(&mutex_) == 0) return true;
     const SignalsBlocked blocked;
     for (;;) {

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 
+#include "posix/every_child.h"
 #include "posix/process_state.h"
 
 namespace atfork {
@@ -58,7 +59,7 @@ void ForkMutex::PrepareForFork(const ThreadIdentity& self, int64_t deadline) {
 
 void ForkMutex::AfterForkParent(const ThreadIdentity& self) { ReleaseAfterFork(self); }
 
-void ForkMutex::AfterForkChild(const ThreadIdentity& self) {
+ATFORK_IN_EVERY_CHILD void ForkMutex::AfterForkChild(const ThreadIdentity& self) {
   if (forker_.load() == self.token) {
     taken_->__data.__owner = self.tid;
     return EndLevel();

@@ -6,6 +6,8 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "posix/every_child.h"
+
 namespace atfork {
 
 bool ForkPermit::Enter(ThreadIdentity* self) {
@@ -43,7 +45,7 @@ Status ForkPermit::Check(const ThreadIdentity& self) const {
                         self.fork_sections > 0 ? "on this very thread" : "on another thread");
 }
 
-void ForkPermit::EnterChild(const ThreadIdentity& self) {
+ATFORK_IN_EVERY_CHILD void ForkPermit::EnterChild(const ThreadIdentity& self) {
   generation_.store(self.generation);
   sections_.store(self.fork_sections);
 }

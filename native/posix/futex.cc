@@ -13,6 +13,8 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "posix/every_child.h"
+
 namespace atfork {
 namespace {
 
@@ -50,7 +52,7 @@ bool FutexWait(std::atomic<uint32_t>* word, uint32_t expected, int64_t deadline,
   return !timed_out;
 }
 
-int FutexWake(std::atomic<uint32_t>* word, int count, FutexScope scope) {
+ATFORK_IN_EVERY_CHILD int FutexWake(std::atomic<uint32_t>* word, int count, FutexScope scope) {
   const int saved = errno;
   const long woken = syscall(SYS_futex, word, Command(FUTEX_WAKE, scope), count, nullptr, nullptr, 0);
   errno = saved;

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "posix/every_child.h"
 #include "posix/process_state.h"
 
 namespace atfork {
@@ -164,7 +165,7 @@ void LockRegistry::AllAfterForkParent(const ThreadIdentity& self) {
   for (ForkParticipant* each = first(); each != nullptr; each = Next(each)) each->AfterForkParent(self);
 }
 
-void LockRegistry::AllAfterForkChild(const ThreadIdentity& self) {
+ATFORK_IN_EVERY_CHILD void LockRegistry::AllAfterForkChild(const ThreadIdentity& self) {
   adding_.Reset();
   for (ForkParticipant* each = first(); each != nullptr; each = Next(each)) each->AfterForkChild(self);
 }

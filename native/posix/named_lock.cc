@@ -34,8 +34,8 @@ Status CheckRank(const ForkParticipant& lock, std::optional<int> rank) {
 
 Error Cancelled() { return Error::Errno("", kStage, ECANCELED); }
 
-// Side by side: every fork writes to every lock, and copies each page that one lies in. What forks leave alone, names for
-// one, is elsewhere.
+// Side by side: every fork writes to every lock, and copies each page that one lies in. What forks leave alone, names
+// for one, is elsewhere.
 class Chunk {
  public:
   static constexpr size_t kSize = 64 * 1024;

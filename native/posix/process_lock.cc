@@ -9,6 +9,7 @@
 
 #include <algorithm>
 
+#include "posix/every_child.h"
 #include "posix/lock_wait.h"
 #include "posix/process_state.h"
 
@@ -248,7 +249,7 @@ void ProcessLock::PrepareForFork(const ThreadIdentity& self, int64_t deadline) {
 
 void ProcessLock::AfterForkParent(const ThreadIdentity& self) { ReleaseAfterFork(self); }
 
-void ProcessLock::AfterForkChild(const ThreadIdentity& self) {
+ATFORK_IN_EVERY_CHILD void ProcessLock::AfterForkChild(const ThreadIdentity& self) {
   generation_.store(self.generation, kRelaxed);
   short_.Reset();
   queue_.Reset();

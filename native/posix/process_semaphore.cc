@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <climits>
 
+#include "posix/every_child.h"
 #include "posix/lock_wait.h"
 #include "posix/process_state.h"
 #include "posix/wait_graph.h"
@@ -261,7 +262,7 @@ void ProcessSemaphore::PrepareForFork(const ThreadIdentity& self, int64_t deadli
   left_by_ = holder;
 }
 
-void ProcessSemaphore::AfterForkChild(const ThreadIdentity& self) {
+ATFORK_IN_EVERY_CHILD void ProcessSemaphore::AfterForkChild(const ThreadIdentity& self) {
   generation_.store(self.generation, kRelaxed);
   short_.Reset();
   queue_.Reset();

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "posix/at_fork_hook.h"
+#include "posix/every_child.h"
 
 extern "C" __attribute__((visibility("protected"))) atfork::ProcessState atfork_process_state_v1;
 
@@ -142,11 +143,11 @@ Status ProcessStateStatus() {
   return Error::Errno(failed_call, "load", failed_errno);
 }
 
-ProcessState* GetProcessState() { return state; }
+ATFORK_IN_EVERY_CHILD ProcessState* GetProcessState() { return state; }
 
 void AbandonAll() { Abandon(&ThisThread()); }
 
-void EnterChild() {
+ATFORK_IN_EVERY_CHILD void EnterChild() {
   ThreadIdentity& self = ThisThread();
   const uint32_t generation = state->generation.load(std::memory_order_relaxed) + 1;
   state->generation.store(generation, std::memory_order_relaxed);

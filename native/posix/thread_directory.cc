@@ -2,6 +2,8 @@
 // Runs in:  any thread; Reset and LeaveOthersBehind in the child handler. Calls: nothing. Allocates: no.
 #include "posix/thread_directory.h"
 
+#include "posix/every_child.h"
+
 namespace atfork {
 namespace {
 
@@ -60,7 +62,7 @@ const Lock* ThreadDirectory::AwaitedBy(uint32_t token, bool* forks) {
   return entry->waits_for.load();
 }
 
-void ThreadDirectory::LeaveOthersBehind(ThreadEntry* self) {
+ATFORK_IN_EVERY_CHILD void ThreadDirectory::LeaveOthersBehind(ThreadEntry* self) {
   self->next = nullptr;
   first_.store(self, std::memory_order_relaxed);
 }

@@ -19,6 +19,7 @@
 #include <cstring>
 #include <iterator>
 
+#include "posix/every_child.h"
 #include "posix/fork_lock.h"
 #include "runtime/gate.h"
 #include "runtime/import_table.h"
@@ -94,7 +95,7 @@ int WatchedEventfd(unsigned count, int flags) {
   return fd;
 }
 
-int WatchedPipe2(int* ends, int flags) {
+ATFORK_IN_EVERY_CHILD int WatchedPipe2(int* ends, int flags) {
   const int result = table.pipe2(ends, flags);
   if (result != 0) return result;
   const ForkLock::Guard guard(&table.lock);
@@ -110,7 +111,7 @@ int WatchedPipe2(int* ends, int flags) {
 }
 
 // libuv makes this system call by syscall(2). The arguments that a call does not have are passed on as they come.
-long WatchedSyscall(long number, long a, long b, long c, long d, long e, long f) {
+ATFORK_IN_EVERY_CHILD long WatchedSyscall(long number, long a, long b, long c, long d, long e, long f) {
   long result = 0;
   if (AnswerForRing(number, a, b, &result)) return result;
   return table.syscall(number, a, b, c, d, e, f);

@@ -19,6 +19,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "posix/every_child.h"
 #include "posix/private_copy.h"
 
 namespace atfork::runtime {
@@ -146,7 +147,7 @@ int PrivatizeLoopRings() {
   return 0;
 }
 
-bool AnswerForRing(long number, long first_argument, long second_argument, long* result) {
+ATFORK_IN_EVERY_CHILD bool AnswerForRing(long number, long first_argument, long second_argument, long* result) {
   if (number == SYS_io_uring_setup) {
     errno = ENOSYS;
     *result = -1;
