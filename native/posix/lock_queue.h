@@ -58,7 +58,7 @@ struct Waiter {
   std::atomic<uint32_t> state{kAsleep};
   bool queued = false;
   Waiter* next = nullptr;
-  Waiter* previous = nullptr;
+  Waiter* previous = nullptr;  // the first one's is the last one
 };
 
 // Whom to wake when the ShortLock is released: at most one thread, and several loops. A thread's waiter may be gone by
@@ -108,16 +108,16 @@ class LockQueue {
   }
   void Append(Waiter* waiter) {
     waiter->queued = true;
-    waiter->previous = last_;
     waiter->next = nullptr;
-    (last_ == nullptr ? first_ : last_->next) = waiter;
-    last_ = waiter;
+    waiter->previous = first_ == nullptr ? waiter : first_->previous;
+    (first_ == nullptr ? first_ : first_->previous->next) = waiter;
+    first_->previous = waiter;
   }
   void Prepend(Waiter* waiter) {
     waiter->queued = true;
-    waiter->previous = nullptr;
     waiter->next = first_;
-    (first_ == nullptr ? last_ : first_->previous) = waiter;
+    waiter->previous = first_ == nullptr ? waiter : first_->previous;
+    if (first_ != nullptr) first_->previous = waiter;
     first_ = waiter;
   }
   // Tells the first thread to look, and the loops around it: what one of those takes, its release tells the rest of. A
@@ -131,8 +131,8 @@ class LockQueue {
   void Remove(Waiter* waiter) {
     if (!waiter->queued) return;
     waiter->queued = false;
-    (waiter->previous == nullptr ? first_ : waiter->previous->next) = waiter->next;
-    (waiter->next == nullptr ? last_ : waiter->next->previous) = waiter->previous;
+    (waiter->next == nullptr ? first_ : waiter->next)->previous = waiter->previous;
+    (waiter == first_ ? first_ : waiter->previous->next) = waiter->next;
   }
   // As many as there is room for. Returns how many there are.
   size_t Tokens(uint32_t* tokens, size_t room) const {
@@ -143,11 +143,10 @@ class LockQueue {
     return count;
   }
   // The child: those in it are the parent's.
-  void Reset() { first_ = last_ = nullptr; }
+  void Reset() { first_ = nullptr; }
 
  private:
   Waiter* first_ = nullptr;
-  Waiter* last_ = nullptr;
 };
 
 }  // namespace atfork

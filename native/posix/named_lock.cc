@@ -34,40 +34,28 @@ Status CheckRank(const ForkParticipant& lock, std::optional<int> rank) {
 
 Error Cancelled() { return Error::Errno("", kStage, ECANCELED); }
 
-// Side by side: every fork writes to every lock, and copies each page that one lies in. What forks leave alone, names
-// for one, is elsewhere.
-class Chunk {
- public:
-  static constexpr size_t kSize = 64 * 1024;
-
-  void* Take(size_t size) {
-    const size_t at = used_.fetch_add(size);
-    return at + size <= sizeof room_ ? room_ + at : nullptr;
-  }
-
- private:
-  std::atomic<size_t> used_{0};
-  alignas(64) char room_[kSize - 64];
-};
+using Chunk = LockRoom<kPage - 8>;
+static_assert(sizeof(Chunk) == kPage);
 
 std::atomic<Chunk*> current{nullptr};
 
-// Memory for `size` bytes, a multiple of kUnit, which stays; null: there is none.
+// Memory for `size` bytes, a multiple of 8, which stays; null: there is none.
 void* TakeRoom(size_t size) {
-  for (;;) {
+  // In the page that a fork copies anyway, as long as there is room.
+  void* room = GetProcessState()->room.Take(size);
+  while (room == nullptr) {
     Chunk* chunk = current.load();
-    void* const room = chunk == nullptr ? nullptr : chunk->Take(size);
-    if (room != nullptr) return room;
-    void* const memory = aligned_alloc(4096, sizeof(Chunk));
+    room = chunk == nullptr ? nullptr : chunk->Take(size);
+    if (room != nullptr) break;
+    void* const memory = aligned_alloc(kPage, sizeof(Chunk));
     if (memory == nullptr) return nullptr;
     auto* const next = new (memory) Chunk;
     if (!current.compare_exchange_strong(chunk, next)) free(memory);
   }
+  return room;
 }
 
-constexpr size_t kUnit = alignof(ProcessLock);
-static_assert(alignof(ProcessSemaphore) <= kUnit);
-constexpr size_t Units(size_t size) { return (size + kUnit - 1) / kUnit * kUnit; }
+constexpr size_t Aligned(size_t size) { return (size + 7) / 8 * 8; }
 
 // The lock of that name which is registered in the end: `made`, or the one that another thread made meanwhile; null:
 // see LockRegistry::Add. What is not used stays in its chunk.
@@ -107,10 +95,10 @@ Result<ProcessSemaphore*> OpenNamedSemaphore(const char* name, uint32_t permits,
     // Its permits beside it, unless they are many.
     const size_t bytes = permits * sizeof(uint32_t);
     constexpr size_t kMost = 1024;
-    void* const room = TakeRoom(Units(sizeof(ProcessSemaphore)) + (bytes <= kMost ? Units(bytes) : 0));
+    void* const room = TakeRoom(sizeof(ProcessSemaphore) + (bytes <= kMost ? Aligned(bytes) : 0));
     void* const many = bytes <= kMost ? nullptr : malloc(bytes);
     if (own == nullptr || room == nullptr || (bytes > kMost && many == nullptr)) return OutOfMemory();
-    void* const list = many != nullptr ? many : static_cast<char*>(room) + Units(sizeof(ProcessSemaphore));
+    void* const list = many != nullptr ? many : static_cast<char*>(room) + sizeof(ProcessSemaphore);
     auto* const made = new (room)
         ProcessSemaphore(ThisThread().generation, own.get(), rank.value_or(0), static_cast<uint32_t*>(list), permits);
     semaphore = Register(made, std::move(own));

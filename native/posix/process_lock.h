@@ -42,7 +42,7 @@
 
 namespace atfork {
 
-class alignas(16) ProcessLock final : public Lock {
+class ProcessLock final : public Lock {
  public:
   static constexpr uint32_t kMaxDepth = 1u << 30;
   // The word and how often the owner holds it beyond once: lib/internal/lock-words.ts works on these two.
@@ -138,9 +138,9 @@ class alignas(16) ProcessLock final : public Lock {
   LockQueue queue_;
 };
 
-// Every fork writes to every lock, and copies the pages that they lie in (named_lock.cc): 51 of them in each. The words
-// of two lie in two cache lines all the same.
-static_assert(sizeof(ProcessLock) == 80);
+// Every fork writes to every lock, and copies the pages that they lie in (LockRoom): 56 of them in each. The words of
+// two lie in two cache lines all the same.
+static_assert(sizeof(ProcessLock) == 72);
 
 }  // namespace atfork
 

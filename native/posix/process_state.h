@@ -16,6 +16,7 @@
 #include "posix/at_fork_list.h"
 #include "posix/fork_permit.h"
 #include "posix/lock_registry.h"
+#include "posix/lock_room.h"
 #include "posix/process_lock.h"
 #include "posix/result.h"
 #include "posix/shared_locks.h"
@@ -36,8 +37,8 @@ struct ProcessStateHeader {
   uint32_t size;
 };
 
-// Every fork writes to it, and copies the page that it lies in: one.
-struct alignas(4096) ProcessState {
+// Every fork writes to its first page, and copies that.
+struct alignas(kPage) ProcessState {
   // Constant-initialised, so that there is no moment at which another copy could find half of it.
   explicit constexpr ProcessState(ThreadIdentity* (*identities)()) : this_thread(identities) {}
   ProcessState(const ProcessState&) = delete;
@@ -56,7 +57,6 @@ struct alignas(4096) ProcessState {
   ThreadIdentity* (*const this_thread)();
 
   ThreadDirectory threads;
-  AtForkList at_fork;
   ThreadDescription global_lock_left_by;
   alignas(64) ProcessLock global_lock{0, ParticipantKind::kGlobalLock, "global lock", 0, &global_lock_left_by};
   LockRegistry locks{&global_lock};
@@ -65,7 +65,13 @@ struct alignas(4096) ProcessState {
   ForkPermit fork_permit;
   // For runtime/: its own process-wide state. Null until it is set, and then never changed.
   std::atomic<void*> runtime{nullptr};
+  // The rest of the page, for named locks.
+  LockRoom<53 * sizeof(ProcessLock)> room;
+
+  alignas(kPage) AtForkList at_fork;
 };
+
+static_assert(sizeof(ProcessState) == 2 * kPage);
 
 // Whether this copy can be used in this process: ERR_ATFORK_DUPLICATE when another copy with another layout came first,
 // or the errno of what failed at load.
