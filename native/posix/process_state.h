@@ -66,7 +66,7 @@ struct alignas(kPage) ProcessState {
   // For runtime/: its own process-wide state. Null until it is set, and then never changed.
   std::atomic<void*> runtime{nullptr};
   // The rest of the page, for named locks.
-  LockRoom<53 * sizeof(ProcessLock)> room;
+  LockRoom<52 * sizeof(ProcessLock)> room;
 
   alignas(kPage) AtForkList at_fork;
 };

@@ -17,6 +17,7 @@
 #include <new>
 #include <utility>
 
+#include "posix/every_child.h"
 #include "posix/process_state.h"
 #include "posix/shared_object.h"
 
@@ -146,11 +147,11 @@ void SharedLocks::AfterForkParent() {
   lock_.Unlock();
 }
 
-void SharedLocks::EnterChild() {
+ATFORK_IN_EVERY_CHILD void SharedLocks::EnterChild() {
   lock_.Reset();
   forker_ = 0;
   for (SharedLock* each = first_.load(); each != nullptr; each = each->next_.load()) each->EnterChild();
-  CloseTracker();
+  if (tracker_.load() >= 0) CloseTracker();
 }
 
 Result<int> SharedLocks::OpenTracker() {
