@@ -131,6 +131,7 @@
           "sources": [
             "test/native/main.cc",
             "native/posix/c_api.cc",
+            "test/native/claim.cc",
             "test/native/at_fork_list_test.cc",
             "test/native/c_api_test.cc",
             "test/native/confine_test.cc",
@@ -144,6 +145,11 @@
             "test/native/lock_registry_test.cc",
             "test/native/process_lock_fork_test.cc",
             "test/native/process_lock_test.cc",
+            "test/native/semantics_handlers_test.cc",
+            "test/native/semantics_inheritance_test.cc",
+            "test/native/semantics_locks_test.cc",
+            "test/native/semantics_processes_test.cc",
+            "test/native/semantics_threads_test.cc",
             "test/native/shared_lock_test.cc",
             "test/native/stillness_test.cc",
             "test/native/thread_census_test.cc",
@@ -162,6 +168,10 @@
           "sources": ["test/native/foreign_threads.cc"],
           "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
           "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED"]
+        },
+        {
+          "target_name": "registrar",
+          "sources": ["test/native/registrar.cc"]
         },
         {
           "target_name": "runtime_thread",

@@ -42,6 +42,7 @@ const addonAndTests = {
       'native_tests',
       'contended_handler.node',
       'foreign_threads.node',
+      'registrar.node',
       'runtime_thread.node',
       'shared_mapping.node',
     ].map(built),
