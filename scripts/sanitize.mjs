@@ -22,6 +22,9 @@ const noHandlers = 'handle_segv=0:handle_sigbus=0:handle_sigfpe=0:handle_sigill=
 
 const interceptors = "pthread_create(3) is the sanitizer's, and so is the routine that a thread starts with";
 const ownThread = 'the sanitizer has a thread of its own';
+const ownMalloc = "malloc(3) is the sanitizer's, and it does not hold its locks over a fork";
+const ownOnce = "pthread_once(3) is the sanitizer's, which knows nothing of forks";
+const noVfork = 'the sanitizer makes vfork(2) a fork(2)';
 const simulated = 'the child is simulated in the process of its parent, with a thread that a child would not have';
 
 /** By sanitizer, the tests that it has to do without, each for a reason. */
@@ -32,6 +35,7 @@ const sanitizers = {
     without: {
       census_finds_descriptor_and_start_routine: interceptors,
       census_lists_what_each_thread_is: interceptors,
+      malloc_works_while_others_allocate: ownMalloc,
     },
   },
   undefined: {
@@ -49,7 +53,14 @@ const sanitizers = {
       census_tells_a_thread_that_is_ending: ownThread,
       census_tells_threads_of_the_kernel: ownThread,
       census_lists_what_each_thread_is: interceptors,
+      errorcheck_mutex_of_the_forking_thread: ownThread,
       everybody_sleeps_who_waits_for_a_lock: ownThread,
+      forks_with_handlers_are_not_taken_for_bypassed: noVfork,
+      malloc_works_while_others_allocate: ownMalloc,
+      once_of_a_lost_thread_is_run_again: ownOnce,
+      recursive_mutex_of_the_forking_thread: ownThread,
+      thread_specific_data_of_lost_threads_is_leaked: 'a child whose only thread is not its main one, and ends',
+      vfork_runs_no_handlers: noVfork,
       waiter_of_another_generation_is_cancelled: simulated,
       waiter_of_another_generation_takes_nobodys_turn: simulated,
     },
@@ -115,11 +126,15 @@ function build(name, flags) {
   });
   console.log(`${name}: compiling ${String(jobs.length)} files`);
   const makefile = path.join(objects, 'Makefile');
+  // What a test loads from beside the program.
+  const library = path.join(objects, 'registrar.node');
+  const loaded = `${library}: FORCE\n\t@clang++ ${[...common, ...flags].join(' ')} -shared -fPIC -o $@ test/native/registrar.cc`;
   const rules = jobs.map(({ object, command }) => `${object}: FORCE\n\t@clang++ ${command.join(' ')}`);
   const program = path.join(objects, 'native_tests');
   const link = `${program}: ${jobs.map(({ object }) => object).join(' ')}\n\t@clang++ ${flags.join(' ')} -o $@ $^ -lpthread -ldl`;
-  writeFileSync(makefile, `${link}\n\n${rules.join('\n\n')}\n\nFORCE:\n`);
-  const { status, stderr } = spawnSync('make', ['-f', makefile, `-j${String(os.availableParallelism())}`, program], {
+  writeFileSync(makefile, `${[link, loaded, ...rules].join('\n\n')}\n\nFORCE:\n`);
+  const workers = `-j${String(os.availableParallelism())}`;
+  const { status, stderr } = spawnSync('make', ['-f', makefile, workers, program, library], {
     cwd: root,
     encoding: 'utf8',
   });

@@ -5,8 +5,9 @@
 //   TEST(mutex_of_a_lost_thread) { ... Saw("EBUSY"); }
 //
 // The last argument, which may be left out, names other tests that show what atfork guarantees there. A claim is only
-// as good as its test: scripts/semantics-doc.mjs writes what the tests' own results say. Runs in:  native_tests. Saw
-// and CannotShow also in children of a test.
+// as good as its test: scripts/semantics-doc.mjs writes what the tests' own results say.
+//
+// Runs in:  native_tests. Saw and CannotShow also in children of a test.
 #ifndef ATFORK_TEST_NATIVE_CLAIM_H_
 #define ATFORK_TEST_NATIVE_CLAIM_H_
 

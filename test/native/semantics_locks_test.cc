@@ -1,7 +1,6 @@
 // semantics_locks_test.cc - what becomes of locks of glibc in the child of a fork, beside those of this library.
-// Runs in:  native_tests, each test in a process of its own. man: pthread_mutex_lock(3p),
-// pthread_mutexattr_setrobust(3),
-//           pthread_cond_destroy(3p), sem_overview(7), pthread_rwlock_unlock(3p).
+// Runs in:  native_tests, each test in a process of its own.
+// man:      pthread_mutex_lock(3p), pthread_cond_destroy(3p), sem_overview(7), pthread_rwlock_unlock(3p).
 #include <semaphore.h>
 
 #include <cerrno>
