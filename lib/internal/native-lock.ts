@@ -16,6 +16,8 @@ export const lockStatus = {
   tooDeep: 5,
   /** Its owner waits, perhaps by way of others, for what this thread holds. */
   deadlock: 6,
+  /** Another thread holds it, and this process was made past the at-fork handlers: that thread need not exist here. */
+  bypassed: 7,
 } as const;
 
 /** Ids of waits begin here: what is less is a status. */

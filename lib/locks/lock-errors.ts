@@ -4,7 +4,7 @@ import { errno } from '../internal/errno';
 import { lockStatus } from '../internal/native-lock';
 import type { LockOwner } from './lock';
 
-const { EAGAIN, ECANCELED, EDEADLK, ENOTRECOVERABLE, EPERM, ETIMEDOUT } = errno;
+const { EAGAIN, ECANCELED, EDEADLK, ENOTRECOVERABLE, EPERM, ESTALE, ETIMEDOUT } = errno;
 
 export function notOwner(why: string): NotOwnerError {
   return new NotOwnerError(`EPERM: ${why}`, { code: 'EPERM', errno: -EPERM });
@@ -34,6 +34,11 @@ export function notAcquired(status: number, name: string, timeout: number, owner
         code: 'EAGAIN',
         errno: -EAGAIN,
       });
+    case lockStatus.bypassed:
+      return new AtforkError(
+        `ESTALE: the ${name} is held, perhaps by a thread of the parent: this process was made past the at-fork handlers`,
+        { code: 'ESTALE', errno: -ESTALE },
+      );
     default:
       return new AtforkError(`ECANCELED: this thread takes no locks: it was forked along, to be ended`, {
         code: 'ECANCELED',

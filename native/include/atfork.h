@@ -86,6 +86,8 @@ typedef struct atfork_api {
    *   ETIMEDOUT       (EBUSY when `timeout_ns` is 0) another thread holds it
    *   ENOTRECOVERABLE it was released without the repair
    *   EDEADLK         the wait would never end: its owner waits for a lock that this thread holds
+   *   ESTALE          (EBUSY when `timeout_ns` is 0) another thread holds it, and this process is bypassed(): nobody
+   *                   waits for a lock there, since its holder may be a thread of the parent alone
    *   ECANCELED       in a child of a fork, on a Worker that came along to be ended. Node drops what an addon throws
    *                   there, and the next lines of JavaScript may still run: so do not rely on the exception, and have
    *                   whatever needs the lock ask owns() first
@@ -129,6 +131,15 @@ typedef struct atfork_api {
    */
   int (*prevent_fork)(void);
   void (*allow_fork)(void);
+
+  /*
+   * Whether this process was made past the at-fork handlers, by _Fork(3) or by clone(2) itself, from one that has the
+   * package: 1 or 0. Its locks are then as the parent's threads left them: what the calling thread held it holds, what
+   * was free is free, and what another thread held nobody releases; no handlers have run. A child that it makes by
+   * fork(2) is a whole one again, where such locks are orphaned. 0 also where it is not known: before Linux 4.14, and
+   * in a child that was made inside of an at-fork handler.
+   */
+  int (*bypassed)(void);
 } atfork_api;
 
 /* dl_iterate_phdr(3) and its struct are only declared with _GNU_SOURCE; this is how the struct begins. */

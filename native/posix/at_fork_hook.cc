@@ -5,7 +5,7 @@
 // Calls:    pthread_atfork(3); the handlers of the list; getpid(2), gettid(2) in the child; futex(2). Allocates: no.
 //           Keeps errno: the caller of fork() must see why it failed, and old versions of glibc do not see to that.
 // Not run:  by vfork(2), posix_spawn(3) and system(3), whose children run no code of this process; by _Fork(3) and raw
-//           clone(2), whose children have the lock as it was, owners that do not exist there included.
+//           clone(2), whose children have the lock as it was, owners that do not exist there included (bypassed_fork).
 #include "posix/at_fork_hook.h"
 
 #include <pthread.h>
@@ -13,6 +13,7 @@
 #include <cerrno>
 #include <climits>
 
+#include "posix/bypassed_fork.h"
 #include "posix/every_child.h"
 #include "posix/process_state.h"
 
@@ -102,6 +103,10 @@ ATFORK_IN_EVERY_CHILD void OnChild() {
 int InstallAtForkHook() { return pthread_atfork(OnPrepare, OnParent, OnChild); }
 
 bool PrepareOwnFork(int64_t deadline, LocksRefusal* refusal) {
+  if (IsBypassedFork()) {
+    refusal->status = AcquireStatus::kBypassed;
+    return false;
+  }
   ThreadIdentity& self = ThisThread();
   ProcessState& state = *GetProcessState();
   BeginFork(&self);
@@ -135,6 +140,7 @@ void AwaitForks() {
   const ThreadIdentity& self = ThisThread();
   std::atomic<uint32_t>& all = GetProcessState()->forks_under_way;
   for (uint32_t seen = all.load(); seen > self.forks_under_way; seen = all.load()) {
+    if (IsBypassedFork()) return;  // those that were under way are the parent's
     static_cast<void>(FutexWait(&all, seen, MonotonicNanos() + kLongestSleep));
   }
 }

@@ -10,6 +10,7 @@
 
 #include "include/atfork.h"
 #include "posix/at_fork_hook.h"
+#include "posix/bypassed_fork.h"
 #include "posix/fork_mutex.h"
 #include "posix/named_lock.h"
 #include "posix/process_state.h"
@@ -46,6 +47,8 @@ int ToErrno(AcquireStatus status, bool waited) {
       return EAGAIN;
     case AcquireStatus::kDeadlock:
       return EDEADLK;
+    case AcquireStatus::kBypassed:
+      return ESTALE;
   }
   return EINVAL;
 }
@@ -154,6 +157,8 @@ int PreventFork() { return GetProcessState()->fork_permit.Enter(&ThisThread()) ?
 
 void AllowFork() { GetProcessState()->fork_permit.Leave(&ThisThread()); }
 
+int Bypassed() { return IsBypassedFork() ? 1 : 0; }
+
 }  // extern "C"
 
 constexpr atfork_api kApi = {
@@ -172,6 +177,7 @@ constexpr atfork_api kApi = {
     RemoveMutex,
     PreventFork,
     AllowFork,
+    Bypassed,
 };
 
 }  // namespace

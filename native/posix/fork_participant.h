@@ -22,6 +22,7 @@ enum class AcquireStatus {
   kCancelled,       // this thread takes no lock any more: it belongs to the parent of this process
   kTooDeep,         // held by this thread more often than can be counted; or there is no memory for it
   kDeadlock,        // its owner waits, perhaps by way of others, for a lock that this thread holds
+  kBypassed,        // another thread holds it, perhaps one of the parent's: see bypassed_fork.h
 };
 
 constexpr bool IsAcquired(AcquireStatus status) {

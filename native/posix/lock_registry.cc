@@ -124,7 +124,8 @@ bool LockRegistry::TryAllForFork(const ThreadIdentity& self, const Patience& pat
   const auto take = [&](ForkParticipant* each) {
     if (each->held_for_fork) return true;
     const AcquireStatus status = each->AcquireForFork(self, patience);
-    if (status != AcquireStatus::kTimedOut && status != AcquireStatus::kDeadlock) {
+    if (status != AcquireStatus::kTimedOut && status != AcquireStatus::kDeadlock &&
+        status != AcquireStatus::kBypassed) {
       each->held_for_fork = true;
       return true;
     }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "posix/bypassed_fork.h"
 #include "posix/wait_graph.h"
 
 namespace atfork {
@@ -31,6 +32,8 @@ class WaitsFor {
 }  // namespace
 
 AcquireStatus Wait(Lock* lock, const ThreadIdentity& self, const Patience& patience) {
+  // Its holder need not exist here; nor would it know of us, whose queue is the parent's.
+  if (IsBypassedFork()) return AcquireStatus::kBypassed;
   const WaitsFor waits(self, lock);
   const bool forks = self.entry != nullptr && self.entry->forks.load();
   Waiter waiter(self);

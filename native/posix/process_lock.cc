@@ -9,6 +9,7 @@
 
 #include <algorithm>
 
+#include "posix/bypassed_fork.h"
 #include "posix/every_child.h"
 #include "posix/lock_wait.h"
 #include "posix/process_state.h"
@@ -305,6 +306,7 @@ void ProcessLock::Unlock(uint32_t free) {
 
 // Who is next, and so the word.
 uint32_t ProcessLock::Choose(int64_t now, uint32_t free, Wakeup* wakeup) {
+  if (IsBypassedFork()) queue_.Reset();  // those in it are the parent's
   Waiter* next = queue_.first();
   while (next != nullptr && !next->CanAct()) next = next->next;
   if (next != nullptr && now - next->since >= kFair) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <climits>
 
+#include "posix/bypassed_fork.h"
 #include "posix/every_child.h"
 #include "posix/lock_wait.h"
 #include "posix/process_state.h"
@@ -351,6 +352,7 @@ bool ProcessSemaphore::HeldByOthers(uint32_t token) const {
 
 // Those in front of the queue get what there is, or look for themselves: as ProcessLock has it.
 void ProcessSemaphore::Advance(int64_t now, Wakeup* wakeup) {
+  if (queue_.first() != nullptr && IsBypassedFork()) queue_.Reset();  // those in it are the parent's
   Waiter* following = nullptr;
   for (Waiter* waiter = queue_.first(); waiter != nullptr && !lost_ && used_ < most_; waiter = following) {
     following = waiter->next;

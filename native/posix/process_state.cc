@@ -118,6 +118,7 @@ bool Own() {
   failed_call = "pthread_atfork";
   failed_errno = InstallAtForkHook();
   if (failed_errno != 0) return false;
+  state->fork_mark = MakeForkMark();
   state->ready.store(true, std::memory_order_release);
   return true;
 }
@@ -154,6 +155,7 @@ ATFORK_IN_EVERY_CHILD void EnterChild() {
   if (self.token != kNoToken) self.generation = generation;
   self.pid = getpid();
   self.tid = static_cast<pid_t>(syscall(SYS_gettid));
+  if (state->fork_mark != nullptr) state->fork_mark->store(1, std::memory_order_relaxed);
   state->threads.Reset();
   state->threads.LeaveOthersBehind(self.entry);
   state->fork_permit.EnterChild(self);

@@ -14,6 +14,7 @@
 #include <cstdint>
 
 #include "posix/at_fork_list.h"
+#include "posix/bypassed_fork.h"
 #include "posix/fork_permit.h"
 #include "posix/lock_registry.h"
 #include "posix/lock_room.h"
@@ -63,6 +64,8 @@ struct alignas(kPage) ProcessState {
   SharedLocks shared_locks;
   SharedMemory shared_memory;
   ForkPermit fork_permit;
+  // Null: not to be had. Written once, when the copy that owns this is loaded.
+  ForkMark* fork_mark = nullptr;
   // For runtime/: its own process-wide state. Null until it is set, and then never changed.
   std::atomic<void*> runtime{nullptr};
   // The rest of the page, for named locks.

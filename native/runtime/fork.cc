@@ -60,6 +60,10 @@ class Prepared {
   Error error() const {
     if (refusal_.status == AcquireStatus::kDeadlock)
       return Error{EDEADLK, "", "lock", nullptr, Explain(refusal_.circle)};
+    // A process that was made by _Fork(3) has none of V8's memory, which is kept out of forks, and comes by here only
+    // if that was lifted.
+    if (refusal_.status == AcquireStatus::kBypassed)
+      return Error::Refused("ERR_ATFORK_NOT_FORK_SAFE", "lock", "it was made past the at-fork handlers");
     return Error{ETIMEDOUT, "", "lock", "ERR_ATFORK_LOCK_TIMEOUT", refusal_.participant->name};
   }
 

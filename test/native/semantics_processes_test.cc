@@ -51,7 +51,9 @@ void CheckStillOfTheParentsGeneration(uint32_t generation) { CHECK_EQ(ThisThread
 CLAIM(vfork_runs_no_handlers, "processes", "vfork()",
       Posix("not in POSIX since 2008; before, only _exit() and exec were allowed in the child"),
       Glibc("no handlers run; the child has the parent's memory, and the parent's thread waits for it"),
-      Atfork("nothing is done to locks: the child runs no code of this process but exec"));
+      Atfork("nothing is done to locks, which are the parent's; the child is not taken for one that was made past the "
+             "handlers"),
+      "forks_with_handlers_are_not_taken_for_bypassed");
 TEST(vfork_runs_no_handlers) {
   CountRuns();
   volatile int written = 0;
@@ -106,7 +108,11 @@ CLAIM(
           "_Fork() shall be async-signal-safe\""),
     Glibc("since 2.34: no handlers run, and locks of malloc and stdio stay as other threads left them; the child's tid "
           "is known, so a recursive mutex held before cannot be unlocked: EPERM"),
-    Atfork("its locks are as the parent's threads left them: the forking thread's own can be used"));
+    Atfork("told by `bypassed()`. Locks that were free or the forking thread's own can be used; a wait for one that "
+           "another thread held fails at once, ESTALE, and fork() of this package is refused. In the child of a fork() "
+           "that it makes such a lock is orphaned: EOWNERDEAD"),
+    "bypassed_fork_by_libc_is_told_and_does_not_wait bypassed_fork_makes_none_of_ours "
+    "child_of_a_bypassed_fork_is_whole_again");
 TEST(underscore_fork_runs_no_handlers) {
   CountRuns();
   pthread_mutex_t* const mutex = NewMutex(PTHREAD_MUTEX_RECURSIVE);
@@ -127,7 +133,11 @@ CLAIM(
     raw_clone_runs_no_handlers, "processes", "clone(2) as a system call, without CLONE_VM", Posix("not in POSIX"),
     Glibc("knows nothing of it: no handlers run, and libc's tid is the parent's: a recursive mutex held before can be "
           "unlocked. getpid() is right, as no pid is cached since 2.25"),
-    Atfork("as after _Fork()"));
+    Atfork("as after _Fork(). Neither is told if a handler made the child"),
+    "bypassed_fork_is_told_and_does_not_wait bypassed_fork_keeps_what_its_thread_held "
+    "bypassed_fork_gives_its_locks_to_no_waiter_of_its_parent bypassed_fork_does_not_wait_for_a_semaphore "
+    "bypassed_fork_does_not_wait_for_forks_of_its_parent "
+    "bypassed_fork_inside_of_a_handler_is_not_known");
 TEST(raw_clone_runs_no_handlers) {
   CountRuns();
   pthread_mutex_t* const mutex = NewMutex(PTHREAD_MUTEX_RECURSIVE);
