@@ -43,7 +43,6 @@ void Saw(const std::string& what) {
 
 void CannotShow(const std::string& why) {
   if (report != nullptr) Append(report->cannot, why);
-  std::fflush(nullptr);
   _exit(0);
 }
 

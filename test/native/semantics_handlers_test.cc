@@ -144,8 +144,8 @@ CLAIM(handler_that_forks, "handlers", "A handler forks", Posix("not said"),
 TEST(handler_that_forks) { ForkWithAForkInside(); }
 
 CLAIM(handler_that_forks_beside_threads, "handlers", "A handler forks, and the process has threads", Posix("not said"),
-      Glibc("as without threads since 2.36; before, it waits for ever: the list of handlers is locked over the fork "
-            "(BZ #24595)"),
+      Glibc("as without threads since 2.36, and in 2.35's stable branch; before, it waits for ever: the list of "
+            "handlers is locked over the fork (BZ #24595)"),
       Atfork("as glibc: its one registration is in that list"));
 TEST(handler_that_forks_beside_threads) {
   const bool ends = Ends(Fork([] {
@@ -198,6 +198,26 @@ TEST(handlers_are_added_by_a_handler_beside_threads) {
   CHECK(atfork::GetProcessState()->at_fork.Remove(index));
   CheckChild(Fork([] {}));
   CHECK_EQ(trace, ">late");
+}
+
+CLAIM(handlers_that_are_taken_away_during_a_fork_end_it, "handlers",
+      "Handlers are taken away while a fork is under way", Posix("there is no way to"),
+      Glibc("there is no way to but dlclose()"),
+      Atfork("they end the fork that they have begun. `remove_handlers` waits for that, unless a handler calls it"),
+      "a_removed_handler_ends_the_fork_that_it_has_begun api_handlers_are_done_when_they_have_been_removed");
+TEST(handlers_that_are_taken_away_during_a_fork_end_it) {
+  static uint32_t id = 0;
+  const atfork_handlers handlers = {0,
+                                    [](void*) {
+                                      trace += "<";
+                                      CHECK_EQ(atfork_get_api_v1()->remove_handlers(id), 0);
+                                    },
+                                    [](void*) { trace += ">"; }, [](void*) { trace += "*"; }, nullptr};
+  CHECK_EQ(atfork_get_api_v1()->add_handlers(&handlers, &id), 0);
+  CheckChild(Fork([] { CHECK_EQ(trace, "<*"); }));
+  CHECK_EQ(trace, "<>");
+  CheckChild(Fork([] { CHECK_EQ(trace, "<>"); }));
+  CHECK_EQ(trace, "<>");
 }
 
 Stage* both_prepare = nullptr;

@@ -18,13 +18,12 @@ using atfork::AcquireStatus;
 using atfork::ThisThread;
 using atfork::test::Atfork;
 using atfork::test::CheckChild;
-using atfork::test::Ends;
+using atfork::test::Elsewhere;
 using atfork::test::Fork;
 using atfork::test::Glibc;
 using atfork::test::NewMutex;
 using atfork::test::Posix;
 using atfork::test::RawClone;
-using atfork::test::Saw;
 using atfork::test::Shared;
 using atfork::test::UnderscoreFork;
 
@@ -106,8 +105,8 @@ CLAIM(
     underscore_fork_runs_no_handlers, "processes", "_Fork()",
     Posix("_Fork(): \"fork handlers established by means of the pthread_atfork() function shall not be called and "
           "_Fork() shall be async-signal-safe\""),
-    Glibc("since 2.34: no handlers run, and locks of malloc and stdio stay as other threads left them; the child's tid "
-          "is known, so a recursive mutex held before cannot be unlocked: EPERM"),
+    Glibc("since 2.34: no handlers run, and a FILE that another thread had locked stays locked; the child's tid is "
+          "known, so a recursive mutex held before cannot be unlocked: EPERM"),
     Atfork("told by `bypassed()`. Locks that were free or the forking thread's own can be used; a wait for one that "
            "another thread held fails at once, ESTALE, and fork() of this package is refused. In the child of a fork() "
            "that it makes such a lock is orphaned: EOWNERDEAD"),
@@ -117,8 +116,12 @@ TEST(underscore_fork_runs_no_handlers) {
   CountRuns();
   pthread_mutex_t* const mutex = NewMutex(PTHREAD_MUTEX_RECURSIVE);
   CHECK_EQ(pthread_mutex_lock(mutex), 0);
+  std::FILE* const file = std::tmpfile();
+  CHECK(file != nullptr);
+  Elsewhere holder([=] { flockfile(file); }, [=] { funlockfile(file); });
   const uint32_t generation = ThisThread().generation;
   CheckChild(UnderscoreFork([=] {
+    CHECK(ftrylockfile(file) != 0);
     CheckStillOfTheParentsGeneration(generation);
     CHECK_EQ(pthread_mutex_unlock(mutex), EPERM);
     auto& lock = atfork::GetProcessState()->global_lock;

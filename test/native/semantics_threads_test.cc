@@ -29,7 +29,7 @@ int Tasks() {
 
 CLAIM(only_the_forking_thread_comes_along, "threads", "The process has threads",
       Posix("fork(): \"A process shall be created with a single thread\", \"a replica of the calling thread\""),
-      Glibc("that one, with a new tid, which is the pid; the stacks of the others are there, and are used again"),
+      Glibc("that one, with a new tid, which is the pid; it can start others"),
       Atfork("locks know a thread by a token that a fork does not change, so what it held it can release"),
       "fork_of_a_free_lock_is_a_free_lock lock_held_by_the_forking_thread_stays_as_deep_on_both_sides");
 TEST(only_the_forking_thread_comes_along) {
