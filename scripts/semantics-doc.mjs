@@ -2,8 +2,9 @@
  * Writes the tables of docs/atfork-semantics.md from what the native tests say of themselves (test/native/claim.h), and
  * from whether they passed.
  *
- *   node scripts/semantics-doc.mjs            runs them all, and writes
- *   node scripts/semantics-doc.mjs --check    looks at the last results, those of `node scripts/test.mjs native-tests`
+ *   node scripts/semantics-doc.mjs                     runs them all, and writes
+ *   node scripts/semantics-doc.mjs --check [folder]    looks at the last results, those of `node scripts/test.mjs
+ *                                                      native-tests`; default: of this repository
  *
  * Exits with 1 when a claim's test has failed or has not run; with --check, also when the page says something else than
  * the tests. What was seen here is not compared: it may differ from one glibc and kernel to the next.
@@ -13,9 +14,10 @@ import path from 'node:path';
 
 import { root, run } from './lib/run.mjs';
 
-const page = path.join(root, 'docs', 'atfork-semantics.md');
-const claims = path.join(root, '.cache', 'claims.jsonl');
-const check = process.argv.includes('--check');
+const [option, folder = root] = process.argv.slice(2);
+const check = option === '--check';
+const page = path.join(folder, 'docs', 'atfork-semantics.md');
+const claims = path.join(folder, '.cache', 'claims.jsonl');
 
 if (!check) {
   mkdirSync(path.dirname(claims), { recursive: true });
