@@ -5,6 +5,8 @@
 
 /** In the word: it is held, and the rest is its owner's token. */
 export const held = 1 << 29;
+/** In the word: somebody waits in the queue, and has been woken already. A release need not wake anybody then. */
+export const onItsWay = (1 << 31) | (1 << 28);
 /** In a token: a guard of the thread's event loop holds it. */
 export const loopOwner = 1;
 

@@ -6,6 +6,7 @@ import {
   loopOwner,
   mostExtraDepth,
   nobody,
+  onItsWay,
   token,
   unseen,
   word,
@@ -69,6 +70,10 @@ export class LockCore {
         return lockStatus.acquired;
       }
     }
+    const awaited = free | onItsWay;
+    if (seen === awaited && Atomics.compareExchange(words, word, awaited, mine | onItsWay) === awaited) {
+      return lockStatus.acquired;
+    }
     return this.lock.tryAcquire();
   }
 
@@ -80,9 +85,13 @@ export class LockCore {
   /** Undoes one acquisition by this thread; false when it does not hold the lock. */
   give(): boolean {
     const words = this.#words;
+    const free = this.#identity[generation];
     const mine = held | this.#identity[token];
-    if (words[extraDepth] === 0 && Atomics.compareExchange(words, word, mine, this.#identity[generation]) === mine) {
-      return true;
+    if (words[extraDepth] === 0) {
+      const seen = Atomics.compareExchange(words, word, mine, free);
+      if (seen === mine) return true;
+      const awaited = mine | onItsWay;
+      if (seen === awaited && Atomics.compareExchange(words, word, awaited, free | onItsWay) === awaited) return true;
     }
     return this.lock.release();
   }

@@ -89,7 +89,7 @@ class SharedLock {
   static constexpr uint32_t kWaiters = 1u << 31;
   static constexpr uint32_t kOrphaned = 1u << 30;
   static constexpr uint32_t kHeld = 1u << 29;
-  static constexpr uint32_t kReserved = 1u << 28;
+  static constexpr uint32_t kReserved = 1u << 26;
   static constexpr uint32_t kLoopWaiters = 1u << 27;
   static constexpr uint32_t kTokens = (1u << 24) - 1;
   static constexpr uint32_t kOwner = kHeld | kTokens;

@@ -35,7 +35,7 @@ using atfork::test::CheckChild;
 using atfork::test::Fork;
 using atfork::test::Stage;
 
-constexpr uint32_t kReserved = 1u << 28;
+constexpr uint32_t kReserved = 1u << 26;
 constexpr uint32_t kHeld = 1u << 29;
 constexpr uint32_t kOrphaned = 1u << 30;
 
