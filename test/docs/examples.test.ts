@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { fixturePasses } from '../helpers/run-fixture';
 
 const root = path.join(__dirname, '..', '..');
-const pages = ['fork-safety.md'];
+const pages = ['fork-safety.md', 'locks.md'];
 
 /** The blocks of a page, each with the line that it begins at. */
 function blocksOf(page: string): { line: number; code: string }[] {

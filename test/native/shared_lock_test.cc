@@ -15,6 +15,7 @@
 #include <string>
 #include <thread>
 
+#include "claim.h"
 #include "lock_helpers.h"
 #include "posix/process_state.h"
 #include "posix/shared_object.h"
@@ -31,8 +32,11 @@ using atfork::Patience;
 using atfork::SharedLock;
 using atfork::SharedPage;
 using atfork::ThisThread;
+using atfork::test::Atfork;
 using atfork::test::CheckChild;
 using atfork::test::Fork;
+using atfork::test::Glibc;
+using atfork::test::Posix;
 using atfork::test::Stage;
 
 constexpr uint32_t kReserved = 1u << 26;
@@ -127,6 +131,16 @@ TEST(shared_lock_excludes_threads_of_several_processes) {
   CheckWhole(lock);
 }
 
+CLAIM(
+    shared_lock_of_a_killed_owner_is_orphaned, "locks", "The process that holds a lock between processes is killed",
+    Posix("pthread_mutex_lock(): EOWNERDEAD for a robust mutex; for any other the behaviour of the next locker is not "
+          "defined"),
+    Glibc("the kernel marks robust mutexes, which it finds by pointers in the shared memory"),
+    Atfork(
+        "`SharedLock`: the next owner is told, as with a robust mutex. The kernel knows by record locks that the owner "
+        "is gone; there are no pointers in the shared memory"),
+    "shared_lock_is_told_from_a_loop_of_a_killed_process shared_lock_is_orphaned_by_a_thread_that_ends "
+    "shared_lock_survives_whatever_stands_in_its_page");
 TEST(shared_lock_of_a_killed_owner_is_orphaned) {
   SharedLock& lock = NewLock();
   KilledAfter([&] {
@@ -161,6 +175,14 @@ TEST(shared_lock_is_orphaned_by_a_thread_that_ends) {
   }
 }
 
+CLAIM(
+    shared_lock_belongs_to_the_parent_of_a_fork, "locks", "A thread forks that holds a lock between processes",
+    Posix("pthread_mutex_unlock(): by the owner, a thread; the child's is another"),
+    Glibc("the parent's: its owner is the parent's tid"),
+    Atfork(
+        "`SharedLock`: the parent's. The child waits for it, cannot release it, and keeps nothing that makes its owner "
+        "look alive"),
+    "shared_lock_leaves_no_descriptor_to_its_child");
 TEST(shared_lock_belongs_to_the_parent_of_a_fork) {
   SharedLock& lock = NewLock();
   CHECK(Take(lock) == AcquireStatus::kAcquired);
@@ -176,6 +198,11 @@ TEST(shared_lock_belongs_to_the_parent_of_a_fork) {
 }
 
 // The kernel gives a tid away again. Here: the word says that this thread has the lock, which it has never heard of.
+CLAIM(shared_lock_of_a_dead_thread_with_the_same_tid_is_orphaned, "locks",
+      "A new thread has the tid of one that died holding a lock",
+      Posix("not said: a pthread_t is an address of one process"),
+      Glibc("robust mutexes are marked when their owner dies, before its tid can be used again"),
+      Atfork("`SharedLock`: it does not hold the lock, and gets it as the next owner, told so"));
 TEST(shared_lock_of_a_dead_thread_with_the_same_tid_is_orphaned) {
   SharedLock& lock = NewLock();
   SharedPage& page = PageOf(lock);
