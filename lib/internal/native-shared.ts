@@ -34,7 +34,9 @@ export interface NativeShared {
   /** What a tracker that is gone has been told. */
   tellTracker(name: string, inode: number): void;
   /** Null: V8 has no ArrayBuffers of memory that is not its own. */
-  sharedMemory(bytes: number): ArrayBuffer | NativeErrorInfo | null;
+  sharedMemory(bytes: number): { memory: ArrayBuffer; address: number } | NativeErrorInfo | null;
+  /** The memory there is not the main thread's alone any more. */
+  disownSharedMemory(address: number): void;
   /** `timeout` in milliseconds; `goOn` as in NativeProcessLock. One of `waitResult`. */
   futexWait(words: Int32Array, index: number, value: number, timeout: number, goOn: () => void): number;
   /** How many were woken. */

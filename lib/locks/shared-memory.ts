@@ -1,8 +1,9 @@
-import { markAsUntransferable } from 'node:worker_threads';
+import { isMainThread } from 'node:worker_threads';
 
 import { nativeBinding } from '../binding';
 import { AtforkError, ForkError, fromNative } from '../errors';
 import { waitResult } from '../internal/native-shared';
+import { noteSharedMemory } from '../internal/shared-memories';
 import { invalidType, outOfRange, validateInteger, validateTimeout } from '../internal/validate';
 
 const int32 = 2 ** 31;
@@ -10,8 +11,8 @@ const int32 = 2 ** 31;
 /**
  * Zeroed memory that stays shared with every child this process forks from now on, and theirs. A SharedArrayBuffer does not:
  * a child has a copy of it. Atomics work on it across processes, but for `Atomics.wait` and `notify`; `futexWait` and
- * `futexNotify` do instead. To a Worker it is passed as a copy, as any ArrayBuffer is, and it cannot be transferred. While a
- * Worker has memory of this kind of its own, fork() refuses, as with any other mapping that it may write to.
+ * `futexNotify` do instead. To a Worker it is passed as a copy, as any ArrayBuffer is. While a Worker has such memory, made by
+ * itself or transferred to it, fork() refuses, as with any other mapping that a Worker may write to.
  *
  * @param bytes an integer of 1 or more.
  * @throws AtforkError ENOMEM.
@@ -19,14 +20,14 @@ const int32 = 2 ** 31;
  */
 export function sharedMemory(bytes: number): ArrayBuffer {
   validateInteger(bytes, 'bytes', 1);
-  const memory = nativeBinding().sharedMemory(bytes);
-  if (memory === null) {
+  const mapped = nativeBinding().sharedMemory(bytes);
+  if (mapped === null) {
     const message = 'ERR_ATFORK_UNSUPPORTED: this V8 has no ArrayBuffers of memory that is not its own';
     throw new ForkError(message, { code: 'ERR_ATFORK_UNSUPPORTED' });
   }
-  if (!(memory instanceof ArrayBuffer)) throw fromNative(AtforkError, memory);
-  // fork() relies on it: in a child, Workers that come along to be ended have nothing of the parent's to write to.
-  markAsUntransferable(memory);
+  if ('errnum' in mapped) throw fromNative(AtforkError, mapped);
+  const { address, memory } = mapped;
+  if (isMainThread) noteSharedMemory(address, memory);
   return memory;
 }
 

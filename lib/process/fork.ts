@@ -3,6 +3,7 @@ import { DeadlockError, ForkError, fromNative } from '../errors';
 import { finishReadingCertificates } from '../internal/certificates';
 import { errno } from '../internal/errno';
 import { prepareRandomness } from '../internal/randomness';
+import { disownTransferred } from '../internal/shared-memories';
 import { type AtForkSide, runBeforeHooks } from './at-fork';
 import { type ForkOptions, type ForkRequest, forkRequest } from './fork-options';
 import { forkRefusal, refusal } from './fork-support';
@@ -61,6 +62,7 @@ function carryOut(
   isRehearsal: boolean,
 ): number {
   const { lockTimeout, quiesceTimeout, copySharedMappings, pendingWork, lostThreads, inherited } = request;
+  disownTransferred(native);
   const forked = isRehearsal
     ? 0
     : native.fork(lockTimeout, quiesceTimeout, copySharedMappings, pendingWork, lostThreads.bits, lostThreads.allowed);

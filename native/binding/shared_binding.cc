@@ -194,7 +194,13 @@ void TellTracker(const Napi::CallbackInfo& info) {
   GetProcessState()->shared_locks.TellTracker(info[0].As<Napi::String>(), inode);
 }
 
-// (bytes) -> ArrayBuffer or NativeErrorInfo; null where V8 has none of memory that is not its own
+// (address) -> void
+void DisownShared(const Napi::CallbackInfo& info) {
+  const auto address = static_cast<uintptr_t>(info[0].As<Napi::Number>().Int64Value());
+  GetProcessState()->shared_memory.Disown(reinterpret_cast<void*>(address));
+}
+
+// (bytes) -> {memory, address} or NativeErrorInfo; null where V8 has none of memory that is not its own
 Napi::Value MapShared(const Napi::CallbackInfo& info) {
   const auto size = static_cast<size_t>(info[0].As<Napi::Number>().Int64Value());
   SharedMemory& memories = GetProcessState()->shared_memory;
@@ -206,7 +212,13 @@ Napi::Value MapShared(const Napi::CallbackInfo& info) {
   napi_value buffer;
   const napi_status status =
       napi_create_external_arraybuffer(info.Env(), memory.value(), size, unmap, reinterpret_cast<void*>(size), &buffer);
-  if (status == napi_ok) return Napi::Value(info.Env(), buffer);
+  if (status == napi_ok) {
+    Napi::Object result = Napi::Object::New(info.Env());
+    result.Set("memory", Napi::Value(info.Env(), buffer));
+    result.Set("address",
+               Napi::Number::New(info.Env(), static_cast<double>(reinterpret_cast<uintptr_t>(memory.value()))));
+    return result;
+  }
   memories.Unmap(memory.value(), size);
   if (info.Env().IsExceptionPending()) info.Env().GetAndClearPendingException();
   return info.Env().Null();
@@ -263,6 +275,7 @@ void InitShared(Napi::Env env, Napi::Object exports) {
               }));
   exports.Set("tellTracker", Napi::Function::New(env, TellTracker));
   exports.Set("sharedMemory", Napi::Function::New(env, MapShared));
+  exports.Set("disownSharedMemory", Napi::Function::New(env, DisownShared));
   exports.Set("futexWait", Napi::Function::New(env, Wait));
   exports.Set("futexNotify", Napi::Function::New(env, Notify));
 }

@@ -29,13 +29,15 @@ Result<void*> SharedMemory::Map(size_t size, const ThreadIdentity& self) {
 }
 
 void SharedMemory::Unmap(void* memory, size_t size) {
-  {
-    const ShortLock::Guard guard(&lock_);
-    for (Entry* each = first_.load(); each != nullptr; each = each->next) {
-      if (each->memory.load() == memory) each->memory = nullptr;
-    }
-  }
+  Disown(memory);
   munmap(memory, size);
+}
+
+void SharedMemory::Disown(const void* memory) {
+  const ShortLock::Guard guard(&lock_);
+  for (Entry* each = first_.load(); each != nullptr; each = each->next) {
+    if (each->memory.load() == memory) each->memory = nullptr;
+  }
 }
 
 bool SharedMemory::IsMainThreads(const void* memory) {

@@ -20,6 +20,8 @@ class SharedMemory {
   // Zeroed; there as long as some process has it mapped.
   Result<void*> Map(size_t size, const ThreadIdentity& self);
   void Unmap(void* memory, size_t size);
+  // From now on it is not the main thread's.
+  void Disown(const void* memory);
   // Whether a mapping begins there that was made for the main thread.
   bool IsMainThreads(const void* memory);
   // Child handler.
