@@ -118,8 +118,11 @@ typedef struct atfork_api {
    * another thread while memory is copied, and both sides go on as they were, the forking thread's own hold included,
    * at any depth. A fork() of the package fails when the mutex is not to be had within its lockTimeout. A fork of
    * anybody else waits a millisecond; the child then starts with a free mutex, and `orphaned(arg)`, if not NULL, is
-   * called there. PTHREAD_MUTEX_NORMAL, _RECURSIVE, _ERRORCHECK and _ADAPTIVE_NP. `name` is for messages, and is
-   * copied. 0; EINVAL: a mutex of another kind (robust, shared, with priorities); EEXIST; ENOMEM.
+   * called there. Where Workers use the mutex: one that waits for it ends in the child before it gets it; one that was
+   * on its way may still take it there for its last lines, without access to files, and it is given back when the
+   * Worker ends. So it is, with `orphaned(arg)`, whenever a thread that has used the locks ends with the mutex in its
+   * hands. PTHREAD_MUTEX_NORMAL, _RECURSIVE, _ERRORCHECK and _ADAPTIVE_NP. `name` is for messages, and is copied. 0;
+   * EINVAL: a mutex of another kind (robust, shared, with priorities); EEXIST; ENOMEM.
    */
   int (*add_mutex)(pthread_mutex_t *mutex, const char *name, int rank, void (*orphaned)(void *arg), void *arg);
   /* Before the mutex is destroyed. Waits for forks under way. 0; EINVAL: it was not added. */

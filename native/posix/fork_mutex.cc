@@ -1,5 +1,5 @@
 // fork_mutex.cc - a pthread mutex of another addon, which forks take with the locks.
-// Runs in:  the forking thread; AfterForkChild on the only thread of the child.
+// Runs in:  the forking thread; AfterForkChild on the only thread of the child; Abandon on a thread that ends.
 // Calls:    pthread_mutex_clocklock(3), pthread_mutex_unlock(3); the addon's `orphaned` in the child. Allocates: no.
 // Rests on: the fields of glibc's mutex, which static initialisers have made part of its ABI (bits/struct_mutex.h). The
 //           owner is a tid: the child's thread has another one, and could not unlock what it holds.
@@ -19,6 +19,15 @@ namespace {
 constexpr int kElision = 256 | 512;
 
 constexpr int64_t kNanosPerSecond = 1000 * 1000 * 1000;
+
+// What libc takes the calling thread for: in a thread that was brought back, the number that it had in the parent.
+pid_t OwnTidInLibc() {
+  pthread_mutex_t probe = PTHREAD_MUTEX_INITIALIZER;
+  pthread_mutex_lock(&probe);
+  const pid_t owner = probe.__data.__owner;
+  pthread_mutex_unlock(&probe);
+  return owner;
+}
 
 }  // namespace
 
@@ -72,6 +81,13 @@ ATFORK_IN_EVERY_CHILD void ForkMutex::AfterForkChild(const ThreadIdentity& self)
   mutex->__data.__owner = 0;
   mutex->__data.__nusers = 0;
   if (orphaned_ != nullptr) orphaned_(arg_);
+}
+
+void ForkMutex::Abandon() {
+  pthread_mutex_t* const mutex = mutex_.load();
+  if (mutex == nullptr || mutex->__data.__owner == 0 || mutex->__data.__owner != OwnTidInLibc()) return;
+  if (orphaned_ != nullptr) orphaned_(arg_);
+  while (mutex->__data.__owner == OwnTidInLibc() && pthread_mutex_unlock(mutex) == 0) continue;
 }
 
 // One more fork of this thread is under way, and nobody else has the mutex.

@@ -34,7 +34,10 @@ class ForkMutex final : public ForkParticipant {
   void PrepareForFork(const ThreadIdentity& self, int64_t deadline) override;
   void AfterForkParent(const ThreadIdentity& self) override;
   void AfterForkChild(const ThreadIdentity& self) override;
-  void Abandon(const ThreadIdentity&) override {}
+  // The calling thread's hold, whoever it is to the locks: a Worker of the parent's may end in the child with the mutex
+  // in its hands.
+  void Abandon(const ThreadIdentity&) override { Abandon(); }
+  void Abandon();
 
  private:
   bool TakeOnce(const ThreadIdentity& self, int64_t deadline);

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "posix/every_child.h"
+#include "posix/fork_mutex.h"
 #include "posix/process_state.h"
 
 namespace atfork {
@@ -173,6 +174,19 @@ ATFORK_IN_EVERY_CHILD void LockRegistry::AllAfterForkChild(const ThreadIdentity&
 
 void LockRegistry::AbandonAll(const ThreadIdentity& self) {
   for (ForkParticipant* each = first(); each != nullptr; each = Next(each)) each->Abandon(self);
+}
+
+void LockRegistry::AbandonMutexes() {
+  for (ForkParticipant* each = first(); each != nullptr; each = Next(each)) {
+    if (each->kind == ParticipantKind::kMutex) static_cast<ForkMutex*>(each)->Abandon();
+  }
+}
+
+bool LockRegistry::HasMutex(const pthread_mutex_t* mutex) const {
+  for (const ForkParticipant* each = first(); each != nullptr; each = Next(each)) {
+    if (each->kind == ParticipantKind::kMutex && static_cast<const ForkMutex*>(each)->Is(mutex)) return true;
+  }
+  return false;
 }
 
 std::string Explain(const Circle& circle) {

@@ -11,6 +11,8 @@
 #ifndef ATFORK_POSIX_LOCK_REGISTRY_H_
 #define ATFORK_POSIX_LOCK_REGISTRY_H_
 
+#include <pthread.h>
+
 #include <atomic>
 #include <cstdint>
 #include <string>
@@ -59,6 +61,10 @@ class LockRegistry {
   void AllAfterForkParent(const ThreadIdentity& self);
   void AllAfterForkChild(const ThreadIdentity& self);
   void AbandonAll(const ThreadIdentity& self);
+  // The mutexes alone, whoever the calling thread is.
+  void AbandonMutexes();
+  // Whether it is one of those that forks take. Async-signal-safe.
+  bool HasMutex(const pthread_mutex_t* mutex) const;
 
  private:
   static ForkParticipant* Next(const ForkParticipant* each) { return each->next.load(std::memory_order_acquire); }

@@ -13,6 +13,7 @@
 
 #include <cstring>
 
+#include "posix/process_state.h"
 #include "posix/thread_census.h"
 
 namespace atfork::runtime {
@@ -87,6 +88,13 @@ bool WaitsForLibraryLock(const SystemCall& call, const LoadedModules& modules) {
   if (WaitsOnCondition(call) || (call.arguments[1] & FUTEX_CMD_MASK) != FUTEX_WAIT) return false;
   const uintptr_t word = call.arguments[0];
   return modules.IsLibraryData(word) || (word & (kArenaAlignment - 1)) < kArenaHeader;
+}
+
+// Does it wait for a mutex that an addon has handed over (atfork.h)? Those are taken by who forks, and by nobody else.
+// A Worker must not get it in the child, where it would go on inside the addon.
+bool WaitsForForkMutex(const SystemCall& call) {
+  return !WaitsOnCondition(call) &&
+         GetProcessState()->locks.HasMutex(reinterpret_cast<const pthread_mutex_t*>(call.arguments[0]));
 }
 
 struct Collector {
@@ -229,6 +237,7 @@ Position JudgePosition(const ucontext_t& context, ThreadRole role, const LoadedM
   const int first = static_cast<int>(call.arguments[0]);
   if (IsEpollWait(call.number)) return {true, false, "epoll_wait", first};
   if (call.number == SYS_futex) {
+    if (role == ThreadRole::kJsWorker && WaitsForForkMutex(call)) return {true, false, "futex", -1, true};
     if (WaitsForLibraryLock(call, modules)) return {false, true, "waiting for a lock of a library"};
     return {true, false, "futex"};
   }

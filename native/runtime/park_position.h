@@ -32,6 +32,7 @@ struct Position {
   bool waits;          // may_park is false, and it will not come out of there by itself
   const char* reason;  // static: why not, or what it waits in
   int epoll_fd = -1;   // if it waits in epoll_wait(2), in this set
+  bool ends = false;   // in the child it is not to go on
 };
 
 // A system call that a thread stands in.

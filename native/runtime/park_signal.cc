@@ -22,6 +22,7 @@
 #include "posix/futex.h"
 #include "runtime/fork_verdict.h"
 #include "runtime/gate.h"
+#include "runtime/worker_aborts.h"
 
 namespace atfork::runtime {
 
@@ -168,8 +169,11 @@ void OnParkSignal(int number, siginfo_t* info, void* context) {
     if (thread->state.load(std::memory_order_acquire) == ParkState::kAsked) {
       Park(thread, static_cast<ucontext_t*>(context));
     }
+    // In the child only is it restarting here.
+    const bool ends = thread->position.ends && thread->restarting.load(std::memory_order_relaxed);
     thread->signals.fetch_sub(1);
     thread->restarting.store(false, std::memory_order_release);
+    if (ends) EndConfinedThread();
   }
   errno = saved_errno;
 }

@@ -16,6 +16,7 @@
 
 #include "child/hold.h"
 #include "posix/futex.h"
+#include "posix/process_state.h"
 #include "runtime/glibc_layout.h"
 #include "runtime/libc_threads.h"
 #include "runtime/park_signal.h"
@@ -49,6 +50,7 @@ void EndRestartedThread(void* round) {
     pthread_setspecific(park_signal.exit_key, reinterpret_cast<void*>(number + 1));
     return;
   }
+  GetProcessState()->locks.AbandonMutexes();
   for (;;) syscall(SYS_exit, 0);
 }
 

@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "child/confine.h"
+#include "posix/process_state.h"
 #include "runtime/import_table.h"
 #include "runtime/loop_fds.h"
 
@@ -31,15 +32,8 @@ void (*original_abort)() = abort;
 void (*original_assert_fail)(const char*, const char*, unsigned, const char*) = __assert_fail;
 
 void EndIfConfined() {
-  if (!child::IsConfined()) return;
-  DisownLoops();
-  if (std::find(workers.begin(), workers.end(), static_cast<uintptr_t>(pthread_self())) != workers.end()) {
-    aborted.fetch_add(1);
-    if (void (*tell)() = listener.load()) tell();
-  }
-  for (;;) syscall(SYS_exit, 0);
+  if (child::IsConfined()) EndConfinedThread();
 }
-
 [[noreturn]] void WatchedAbort() {
   EndIfConfined();
   original_abort();
@@ -53,6 +47,16 @@ void EndIfConfined() {
 }
 
 }  // namespace
+
+void EndConfinedThread() {
+  DisownLoops();
+  GetProcessState()->locks.AbandonMutexes();
+  if (std::find(workers.begin(), workers.end(), static_cast<uintptr_t>(pthread_self())) != workers.end()) {
+    aborted.fetch_add(1);
+    if (void (*tell)() = listener.load()) tell();
+  }
+  for (;;) syscall(SYS_exit, 0);
+}
 
 Status WatchAborts() {
   const ImportReplacement watchers[] = {

@@ -21,6 +21,9 @@ Status WatchAborts();
 // been ended so yet.
 void ExpectAborts(std::vector<uintptr_t> own_workers);
 
+// On a confined thread, from anywhere: it ends as if Node had aborted on it.
+void EndConfinedThread();
+
 // How many of those have been. Nobody else tells it: their Worker objects do not hear of their end.
 int AbortedWorkers();
 

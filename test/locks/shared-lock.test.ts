@@ -41,7 +41,9 @@ describe('names', () => {
 
 describe('sharedMemory()', () => {
   const holds = async (testCase: string): Promise<void> => {
-    expect(await fixturePasses('shared-memory.cjs', { args: [testCase], execArgv: ['--expose-gc'] })).toMatch(/(^|\n)done\n$/);
+    expect(await fixturePasses('shared-memory.cjs', { args: [testCase], execArgv: ['--expose-gc'] })).toMatch(
+      /(^|\n)done\n$/,
+    );
   };
   it('is shared with children, and theirs', () => holds('shared'));
   it('is waited on across processes', () => holds('futex'));

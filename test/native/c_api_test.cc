@@ -258,6 +258,37 @@ TEST(api_mutex_of_another_thread_is_waited_for) {
 
 std::atomic<int> orphans{0};
 
+TEST(api_mutex_of_a_thread_that_ends_is_given_back) {
+  for (const int kind : {PTHREAD_MUTEX_NORMAL, PTHREAD_MUTEX_RECURSIVE, PTHREAD_MUTEX_ERRORCHECK}) {
+    pthread_mutexattr_t attributes;
+    pthread_mutexattr_init(&attributes);
+    pthread_mutexattr_settype(&attributes, kind);
+    pthread_mutex_t mutex;
+    CHECK_EQ(pthread_mutex_init(&mutex, &attributes), 0);
+    std::atomic<int> told{0};
+    const auto tell = [](void* count) { static_cast<std::atomic<int>*>(count)->fetch_add(1); };
+    CHECK_EQ(api.add_mutex(&mutex, "mutex", 0, tell, &told), 0);
+    std::thread([&] {
+      CHECK_EQ(api.lock(api.global_lock()), 0);
+      CHECK_EQ(api.unlock(api.global_lock()), 0);
+      CHECK_EQ(pthread_mutex_lock(&mutex), 0);
+      if (kind == PTHREAD_MUTEX_RECURSIVE) CHECK_EQ(pthread_mutex_lock(&mutex), 0);
+    }).join();
+    CHECK_EQ(told.load(), 1);
+    CHECK_EQ(pthread_mutex_trylock(&mutex), 0);
+    CHECK_EQ(pthread_mutex_unlock(&mutex), 0);
+    // What another thread holds stays its own.
+    CHECK_EQ(pthread_mutex_lock(&mutex), 0);
+    std::thread([&] {
+      CHECK_EQ(api.lock(api.global_lock()), 0);
+      CHECK_EQ(api.unlock(api.global_lock()), 0);
+    }).join();
+    CHECK_EQ(told.load(), 1);
+    CHECK_EQ(pthread_mutex_unlock(&mutex), 0);
+    CHECK_EQ(api.remove_mutex(&mutex), 0);
+  }
+}
+
 TEST(api_mutex_that_a_foreign_fork_does_not_get_is_free_in_the_child_which_is_told) {
   Mutex mutex(PTHREAD_MUTEX_ERRORCHECK, "mutex", 0, [](void*) { ++orphans; });
   ForkBothWays([] { CHECK_EQ(orphans, 0); });

@@ -29,7 +29,7 @@ export const manyForks = {
   load: { file: 'suite/load.cjs', execArgv: [], args: ['forks'] },
   'shared lock': { file: 'suite/shared-lock.cjs', execArgv: [], args: [] },
   hdf5: { file: 'suite/hdf5.cjs', execArgv: [], args: ['global'], ...hdf5 },
-  'hdf5 threads': { file: 'suite/hdf5.cjs', execArgv: [], args: ['handed-over'], ...hdf5 },
+  'hdf5 mutex': { file: 'suite/hdf5.cjs', execArgv: [], args: ['handed-over'], ...hdf5 },
 };
 
 /**

@@ -83,9 +83,8 @@ async function main(how, forks, forksPerLine) {
   hdf5.release();
 
   const words = new Int32Array(new SharedArrayBuffer(8));
-  // A Worker that waits for a mutex cannot be stopped, and fork() is refused (atfork.h). So with a mutex it is the threads'
-  // case alone, whether that has been handed over or not.
-  const readers = how === 'global' ? names.slice(1) : [];
+  // A Worker that waits for a mutex of which nobody has told the package cannot be stopped, and fork() is refused.
+  const readers = how === 'alone' ? [] : names.slice(1);
   const workers = readers.map((file) => new Worker(__filename, { workerData: { file, words } }));
   const exits = workers.map((worker) => once(worker, 'exit'));
   hdf5.startThreads(names[0], 2);
