@@ -316,8 +316,7 @@ void SharedLock::Describe(const ThreadIdentity& self, const ThreadDescription& d
   uint64_t label[2];
   static_assert(sizeof label == sizeof description.label);
   std::memcpy(label, description.label, sizeof label);
-  // A thread whose place was the same is forgotten: this is for messages.
-  SharedPageThread& entry = page_->threads[static_cast<size_t>(self.tid) % SharedPage::kThreads];
+  SharedPageThread& entry = page_->threads[PlaceFor(self.tid)];
   entry.pid.store(static_cast<uint32_t>(self.pid), kRelaxed);
   entry.thread_id.store(description.thread_id, kRelaxed);
   entry.label[0].store(label[0], kRelaxed);
@@ -325,16 +324,40 @@ void SharedLock::Describe(const ThreadIdentity& self, const ThreadDescription& d
   entry.tid.store(static_cast<uint32_t>(self.tid), kRelease);
 }
 
+// Its own place; else one that is free; else that of a thread that is gone, and did not leave the lock behind. Where
+// there is none, or two threads come at a time, one is forgotten: this is for messages.
+size_t SharedLock::PlaceFor(pid_t tid) const {
+  const pid_t owner = TidOf(page_->word.load(kRelaxed));
+  const auto left_by = static_cast<pid_t>(page_->left_by.load(kRelaxed));
+  size_t free = SharedPage::kThreads;
+  size_t deserted = SharedPage::kThreads;
+  for (size_t i = 0; i < kProbes; ++i) {
+    const size_t place = Place(tid, i);
+    const auto its = static_cast<pid_t>(page_->threads[place].tid.load(kRelaxed));
+    if (its == tid) return place;
+    if (its == 0) {
+      free = std::min(free, place);
+    } else if (its != owner && its != left_by && !Presence::IsTaken(data_, its)) {
+      deserted = std::min(deserted, place);
+    }
+  }
+  if (free < SharedPage::kThreads) return free;
+  return deserted < SharedPage::kThreads ? deserted : Place(tid, 0);
+}
+
 ThreadDescription SharedLock::Lookup(pid_t tid) const {
   ThreadDescription description;
   description.tid = tid;
-  const SharedPageThread& entry = page_->threads[static_cast<size_t>(tid) % SharedPage::kThreads];
-  if (entry.tid.load(kAcquire) != static_cast<uint32_t>(tid)) return description;
-  description.pid = static_cast<pid_t>(entry.pid.load(kRelaxed));
-  description.thread_id = entry.thread_id.load(kRelaxed);
-  const uint64_t label[2] = {entry.label[0].load(kRelaxed), entry.label[1].load(kRelaxed)};
-  std::memcpy(description.label, label, sizeof label);
-  description.label[ThreadDescription::kLabelSize - 1] = '\0';
+  for (size_t i = 0; i < kProbes; ++i) {
+    const SharedPageThread& entry = page_->threads[Place(tid, i)];
+    if (entry.tid.load(kAcquire) != static_cast<uint32_t>(tid)) continue;
+    description.pid = static_cast<pid_t>(entry.pid.load(kRelaxed));
+    description.thread_id = entry.thread_id.load(kRelaxed);
+    const uint64_t label[2] = {entry.label[0].load(kRelaxed), entry.label[1].load(kRelaxed)};
+    std::memcpy(description.label, label, sizeof label);
+    description.label[ThreadDescription::kLabelSize - 1] = '\0';
+    break;
+  }
   return description;
 }
 

@@ -122,6 +122,10 @@ class SharedLock {
   Status AddMember(const ThreadIdentity& self, const ThreadDescription& description);
   void Describe(const ThreadIdentity& self, const ThreadDescription& description);
   ThreadDescription Lookup(pid_t tid) const;
+  // The i-th of the places that a thread may have in the page.
+  static constexpr size_t kProbes = 16;
+  static size_t Place(pid_t tid, size_t i) { return (static_cast<size_t>(tid) + i) % SharedPage::kThreads; }
+  size_t PlaceFor(pid_t tid) const;
 
   // No thread of this process is on the roll, nor does it use the object.
   void Forget();

@@ -159,6 +159,21 @@ TEST(shared_lock_of_a_killed_owner_is_orphaned) {
   CHECK(Take(lock) == AcquireStatus::kNotRecoverable);
 }
 
+// However many have used it before.
+TEST(shared_lock_knows_its_owner_among_many) {
+  SharedLock& lock = NewLock();
+  for (int i = 0; i < 400; ++i) {
+    pid_t tid = 0;
+    std::thread([&] {
+      CHECK(IsAcquired(Take(lock)));
+      tid = ThisThread().tid;
+      CHECK(lock.Owner()->thread.pid == getpid() && lock.Owner()->thread.tid == tid);
+      CHECK(lock.MakeConsistent(ThisThread()));
+    }).join();
+    CHECK(lock.Owner()->depth == 0 && lock.Owner()->thread.pid == getpid() && lock.Owner()->thread.tid == tid);
+  }
+}
+
 TEST(shared_lock_is_told_from_a_loop_of_a_killed_process) {
   SharedLock& lock = NewLock();
   KilledAfter([&] { CHECK(lock.TryAcquireByLoop(ThisThread(), 0) == AcquireStatus::kAcquired); });
