@@ -17,9 +17,12 @@ it.skipIf(left !== undefined)(title('forks while Workers and threads read under 
   expect(await passes('global', '200')).toMatch(/^at the end: 200 forks/m);
 });
 
-it.skipIf(left !== undefined)(title('forks while Workers and threads read under a mutex that was handed over'), async () => {
-  expect(await passes('handed-over', '50')).toMatch(/^at the end: 50 forks/m);
-});
+it.skipIf(left !== undefined)(
+  title('forks while Workers and threads read under a mutex that was handed over'),
+  async () => {
+    expect(await passes('handed-over', '50')).toMatch(/^at the end: 50 forks/m);
+  },
+);
 
 it.skipIf(left !== undefined)(title('hangs, where nobody was told of the mutex'), async () => {
   expect(await passes('alone', '50')).toMatch(/^child \d+ hung, as it had to$/m);
