@@ -11,7 +11,6 @@
 #include <algorithm>
 #include <cerrno>
 #include <climits>
-#include <cstring>
 #include <new>
 
 #include "posix/process_state.h"
@@ -222,13 +221,13 @@ std::optional<LockOwner> SharedLock::Owner() const {
   const uint32_t word = page_->word.load(kAcquire);
   LockOwner owner;
   if ((word & kHeld) != 0 && word != kNotRecoverable) {
-    owner.thread = Lookup(TidOf(word));
+    owner.thread = page_->Lookup(TidOf(word));
     owner.depth = IsGone(word) ? 0 : page_->extra_depth.load(kRelaxed) + 1;
     owner.is_loop = (word & kLoopOwner) != 0;
     return owner;
   }
   if ((word & kOrphaned) == 0) return std::nullopt;
-  owner.thread = Lookup(static_cast<pid_t>(page_->left_by.load(kRelaxed)));
+  owner.thread = page_->Lookup(static_cast<pid_t>(page_->left_by.load(kRelaxed)));
   return owner;
 }
 
@@ -255,7 +254,9 @@ bool SharedLock::Join(const ThreadIdentity& self, Error* failure) {
   const int saved = errno;
   const int64_t deadline = MonotonicNanos() + kJoinPatience;
   ThreadDescription description;
-  GetProcessState()->threads.Describe(self.token, &description);
+  description.pid = self.pid;
+  description.tid = self.tid;
+  GetProcessState()->threads.Describe(self.token, &description);  // and its name
   for (;;) {
     Status added = Unit{};
     {
@@ -302,7 +303,7 @@ Status SharedLock::AddMember(const ThreadIdentity& self, const ThreadDescription
     page_->left_by.store(static_cast<uint32_t>(self.tid), kRelaxed);
     if (page_->word.compare_exchange_weak(word, (word & kFlags) | kOrphaned, kRelaxed)) break;
   }
-  Describe(self, description);
+  page_->Describe(description, data_);
   member->tid.store(self.tid, kRelaxed);
   member->token.store(self.token, kRelease);
   if (self.tid == self.pid) {
@@ -310,55 +311,6 @@ Status SharedLock::AddMember(const ThreadIdentity& self, const ThreadDescription
     main_thread_[1] = 0;
   }
   return Unit{};
-}
-
-void SharedLock::Describe(const ThreadIdentity& self, const ThreadDescription& description) {
-  uint64_t label[2];
-  static_assert(sizeof label == sizeof description.label);
-  std::memcpy(label, description.label, sizeof label);
-  SharedPageThread& entry = page_->threads[PlaceFor(self.tid)];
-  entry.pid.store(static_cast<uint32_t>(self.pid), kRelaxed);
-  entry.thread_id.store(description.thread_id, kRelaxed);
-  entry.label[0].store(label[0], kRelaxed);
-  entry.label[1].store(label[1], kRelaxed);
-  entry.tid.store(static_cast<uint32_t>(self.tid), kRelease);
-}
-
-// Its own place; else one that is free; else that of a thread that is gone, and did not leave the lock behind. Where
-// there is none, or two threads come at a time, one is forgotten: this is for messages.
-size_t SharedLock::PlaceFor(pid_t tid) const {
-  const pid_t owner = TidOf(page_->word.load(kRelaxed));
-  const auto left_by = static_cast<pid_t>(page_->left_by.load(kRelaxed));
-  size_t free = SharedPage::kThreads;
-  size_t deserted = SharedPage::kThreads;
-  for (size_t i = 0; i < kProbes; ++i) {
-    const size_t place = Place(tid, i);
-    const auto its = static_cast<pid_t>(page_->threads[place].tid.load(kRelaxed));
-    if (its == tid) return place;
-    if (its == 0) {
-      free = std::min(free, place);
-    } else if (its != owner && its != left_by && !Presence::IsTaken(data_, its)) {
-      deserted = std::min(deserted, place);
-    }
-  }
-  if (free < SharedPage::kThreads) return free;
-  return deserted < SharedPage::kThreads ? deserted : Place(tid, 0);
-}
-
-ThreadDescription SharedLock::Lookup(pid_t tid) const {
-  ThreadDescription description;
-  description.tid = tid;
-  for (size_t i = 0; i < kProbes; ++i) {
-    const SharedPageThread& entry = page_->threads[Place(tid, i)];
-    if (entry.tid.load(kAcquire) != static_cast<uint32_t>(tid)) continue;
-    description.pid = static_cast<pid_t>(entry.pid.load(kRelaxed));
-    description.thread_id = entry.thread_id.load(kRelaxed);
-    const uint64_t label[2] = {entry.label[0].load(kRelaxed), entry.label[1].load(kRelaxed)};
-    std::memcpy(description.label, label, sizeof label);
-    description.label[ThreadDescription::kLabelSize - 1] = '\0';
-    break;
-  }
-  return description;
 }
 
 void SharedLock::Leave(uint32_t token, const ThreadIdentity& self) {

@@ -91,7 +91,7 @@ class SharedLock {
   static constexpr uint32_t kHeld = 1u << 29;
   static constexpr uint32_t kReserved = 1u << 26;
   static constexpr uint32_t kLoopWaiters = 1u << 27;
-  static constexpr uint32_t kTokens = (1u << 24) - 1;
+  static constexpr uint32_t kTokens = SharedPage::kTokens;
   static constexpr uint32_t kOwner = kHeld | kTokens;
   static constexpr uint32_t kFlags = kWaiters | kLoopWaiters | kOrphaned;
   static constexpr uint32_t kNotRecoverable = kOrphaned | kHeld | kTokens;  // no thread has this tid
@@ -114,18 +114,12 @@ class SharedLock {
   };
 
   static uint32_t TokenOf(const ThreadIdentity& self) { return static_cast<uint32_t>(self.tid) << 1; }
-  static pid_t TidOf(uint32_t word) { return static_cast<pid_t>((word & kTokens) >> 1); }
+  static pid_t TidOf(uint32_t word) { return SharedPage::TidOf(word); }
 
   // True: the thread is on the roll.
   bool Join(const ThreadIdentity& self, Error* failure);
   bool IsMember(const ThreadIdentity& self) const;
   Status AddMember(const ThreadIdentity& self, const ThreadDescription& description);
-  void Describe(const ThreadIdentity& self, const ThreadDescription& description);
-  ThreadDescription Lookup(pid_t tid) const;
-  // The i-th of the places that a thread may have in the page.
-  static constexpr size_t kProbes = 16;
-  static size_t Place(pid_t tid, size_t i) { return (static_cast<size_t>(tid) + i) % SharedPage::kThreads; }
-  size_t PlaceFor(pid_t tid) const;
 
   // No thread of this process is on the roll, nor does it use the object.
   void Forget();

@@ -22,9 +22,13 @@
 #ifndef ATFORK_POSIX_SHARED_PAGE_H_
 #define ATFORK_POSIX_SHARED_PAGE_H_
 
+#include <sys/types.h>
+
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+
+#include "posix/thread_directory.h"
 
 namespace atfork {
 
@@ -43,6 +47,14 @@ struct SharedPage {
   static constexpr uint32_t kVersion = 1;
   static constexpr size_t kSize = 4096;
   static constexpr size_t kThreads = 120;
+  // Of the word.
+  static constexpr uint32_t kTokens = (1u << 24) - 1;
+  static pid_t TidOf(uint32_t its_word) { return static_cast<pid_t>((its_word & kTokens) >> 1); }
+
+  // The thread has used the lock; `data`: a descriptor of the page.
+  void Describe(const ThreadDescription& thread, int data);
+  // With nothing but the tid when nobody of it is known.
+  ThreadDescription Lookup(pid_t tid) const;
 
   uint64_t magic;
   uint32_t version;
@@ -62,6 +74,12 @@ struct SharedPage {
   std::atomic<int64_t> reserved_at{0};
 
   alignas(64) SharedPageThread threads[kThreads];
+
+ private:
+  // The i-th of the places that a thread may have among them.
+  static constexpr size_t kProbes = 16;
+  static size_t Place(pid_t tid, size_t i) { return (static_cast<size_t>(tid) + i) % kThreads; }
+  size_t PlaceFor(pid_t tid, int data) const;
 };
 
 static_assert(sizeof(SharedPage) <= SharedPage::kSize);
