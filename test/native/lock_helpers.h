@@ -93,10 +93,9 @@ class Elsewhere {
   std::thread thread_;
 };
 
-// Forks; the child runs `body` and then ends with 0.
+// With what fork(2) or its like has returned: the child runs `body` and then ends with 0.
 template <typename Body>
-pid_t Fork(Body body) {
-  const pid_t pid = fork();
+pid_t RunIfChild(pid_t pid, Body body) {
   CHECK(pid >= 0);
   if (pid == 0) {
     alarm(20);  // below the bound on the test, so that the test can name the child that hangs
@@ -104,6 +103,11 @@ pid_t Fork(Body body) {
     _exit(0);
   }
   return pid;
+}
+
+template <typename Body>
+pid_t Fork(Body body) {
+  return RunIfChild(fork(), body);
 }
 
 // Ends the test unless child `pid` ends with exit code 0.

@@ -40,14 +40,7 @@ T* Shared() {
 // Past glibc: the child has the caller's stack, and no at-fork handler runs. Its end is bounded as in Fork.
 template <typename Body>
 pid_t RawClone(Body body) {
-  const pid_t pid = static_cast<pid_t>(syscall(SYS_clone, SIGCHLD, nullptr, nullptr, nullptr, nullptr));
-  CHECK(pid >= 0);
-  if (pid == 0) {
-    alarm(20);
-    body();
-    _exit(0);
-  }
-  return pid;
+  return RunIfChild(static_cast<pid_t>(syscall(SYS_clone, SIGCHLD, nullptr, nullptr, nullptr, nullptr)), body);
 }
 
 // _Fork(3) came with glibc 2.34.
@@ -55,14 +48,7 @@ template <typename Body>
 pid_t UnderscoreFork(Body body) {
   const auto call = reinterpret_cast<pid_t (*)()>(dlsym(RTLD_DEFAULT, "_Fork"));
   if (call == nullptr) CannotShow("no _Fork() before glibc 2.34");
-  const pid_t pid = call();
-  CHECK(pid >= 0);
-  if (pid == 0) {
-    alarm(20);
-    body();
-    _exit(0);
-  }
-  return pid;
+  return RunIfChild(call(), body);
 }
 
 // Each thread of a process with what it sleeps in and how often it has fallen asleep; empty if one of them does not
