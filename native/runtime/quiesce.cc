@@ -192,6 +192,7 @@ Status Begin() {
   if (installed != 0) return Error::Errno("rt_sigaction", "quiesce", installed);
   park_signal.modules.Update();
   ForgetEverybody();
+  ForgetRefusals();
   return Unit{};
 }
 

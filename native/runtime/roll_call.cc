@@ -28,6 +28,11 @@ struct Identity {
   uintptr_t routine;
 };
 
+struct Refusal {
+  pid_t tid;
+  const char* reason;
+};
+
 // Process-wide, main thread only.
 struct State {
   const GlibcLayout* layout = nullptr;
@@ -38,6 +43,8 @@ struct State {
   std::vector<pid_t> pool;
   std::vector<pid_t> others;  // who is nobody that is parked, or held: they may come and go
   bool out_of_slots = false;
+  // Since the last ForgetRefusals: why each was last not parked.
+  std::vector<Refusal> refusals;
 
   // Of the last pass over them all.
   UniqueFd tasks;
@@ -161,6 +168,26 @@ const char* Describe(ThreadRole role) {
   return "libuv-pool thread ";
 }
 
+// `thread` has not been asked since it answered.
+void NoteRefusal(const ParkedThread* thread) {
+  if (thread->position.reason == nullptr) return;
+  for (Refusal& known : state.refusals) {
+    if (known.tid == thread->tid) {
+      known.reason = thread->position.reason;
+      return;
+    }
+  }
+  state.refusals.push_back({thread->tid, thread->position.reason});
+}
+
+// Null: it has not refused.
+const char* LastRefusal(pid_t tid) {
+  for (const Refusal& known : state.refusals) {
+    if (known.tid == tid) return known.reason;
+  }
+  return nullptr;
+}
+
 template <typename Predicate>
 void Release(Predicate leaves) {
   for (ParkedThread* thread : state.threads) {
@@ -216,6 +243,7 @@ int Ask() {
   for (ParkedThread* thread : state.threads) {
     const ParkState now = thread->state.load(std::memory_order_acquire);
     if (now == ParkState::kParked || now == ParkState::kAsked || now == ParkState::kGone) continue;
+    NoteRefusal(thread);
     const int error = AskToPark(thread);
     if (error != 0 && error != ESRCH) return error;
   }
@@ -253,13 +281,17 @@ std::string DescribeStuck() {
     const bool asked = now == ParkState::kAsked;
     if (now == ParkState::kParked || now == ParkState::kGone) continue;
     // While it is asked, its position may be being written.
-    if (!asked && thread->position.reason == nullptr) continue;
+    if (!asked) NoteRefusal(thread);
+    const char* const reason = LastRefusal(thread->tid);
+    if (!asked && reason == nullptr) continue;
     if (!text.empty()) text += "; ";
     text += Describe(thread->role) + std::to_string(thread->tid) + " ";
-    text += asked ? "did not answer" : thread->position.reason;
+    text += reason == nullptr ? "did not answer" : reason;
   }
   return text;
 }
+
+void ForgetRefusals() { state.refusals.clear(); }
 
 void ReleasePoolThreads() {
   Release([](const ParkedThread* thread) { return thread->role == ThreadRole::kPoolThread; });

@@ -51,8 +51,10 @@ void AwaitEverybody(int64_t until);
 // Where a pool thread stands, by its own account. False when it is gone or does not answer.
 bool AskPoolThread(pid_t tid, SystemCall* call);
 
-// Who is not parked, and why.
+// Who is not parked, and why: what it said last, since the last ForgetRefusals, should it not have had the time to
+// answer again.
 std::string DescribeStuck();
+void ForgetRefusals();
 
 // Lets everybody go on, those of libuv's pool, or all and forgets them.
 void ReleasePoolThreads();
