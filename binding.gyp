@@ -50,6 +50,7 @@
         "native/posix/shared_memory.cc",
         "native/posix/shared_object.cc",
         "native/posix/shared_page.cc",
+        "native/posix/spin.cc",
         "native/posix/stillness.cc",
         "native/posix/thread_census.cc",
         "native/posix/thread_directory.cc",

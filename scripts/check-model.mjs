@@ -38,6 +38,12 @@ const mutants = [
     text: 'awake = false',
     by: 'skip',
   },
+  {
+    what: 'a waiter that naps sleeps until it is woken',
+    from: 'inline acquire',
+    text: 'state[id] != asleep ||',
+    by: '(state[id] != asleep && state[id] != napping) ||',
+  },
   { what: 'a waiter sleeps, and has not said so', from: 'inline look', text: 'waiters = true;', by: '' },
   {
     what: "whoever gives up takes the others' bit along",

@@ -61,18 +61,18 @@ export class LockCore {
     const words = this.#words;
     const free = this.#identity[generation];
     const mine = held | this.#identity[token];
-    const seen = Atomics.compareExchange(words, word, free, mine);
-    if (seen === free) return lockStatus.acquired;
-    if (seen === mine) {
+    // No more than a guess, which the exchange then makes sure of.
+    const seen = words[word];
+    if (seen === free) {
+      if (Atomics.compareExchange(words, word, free, mine) === free) return lockStatus.acquired;
+    } else if (seen === (free | onItsWay)) {
+      if (Atomics.compareExchange(words, word, seen, mine | onItsWay) === seen) return lockStatus.acquired;
+    } else if (seen === mine) {
       const depth = words[extraDepth];
       if (depth < mostExtraDepth) {
         words[extraDepth] = depth + 1;
         return lockStatus.acquired;
       }
-    }
-    const awaited = free | onItsWay;
-    if (seen === awaited && Atomics.compareExchange(words, word, awaited, mine | onItsWay) === awaited) {
-      return lockStatus.acquired;
     }
     return this.lock.tryAcquire();
   }
@@ -88,10 +88,12 @@ export class LockCore {
     const free = this.#identity[generation];
     const mine = held | this.#identity[token];
     if (words[extraDepth] === 0) {
-      const seen = Atomics.compareExchange(words, word, mine, free);
-      if (seen === mine) return true;
-      const awaited = mine | onItsWay;
-      if (seen === awaited && Atomics.compareExchange(words, word, awaited, free | onItsWay) === awaited) return true;
+      const seen = words[word];
+      if (seen === mine) {
+        if (Atomics.compareExchange(words, word, mine, free) === mine) return true;
+      } else if (seen === (mine | onItsWay)) {
+        if (Atomics.compareExchange(words, word, seen, free | onItsWay) === seen) return true;
+      }
     }
     return this.lock.release();
   }

@@ -23,8 +23,7 @@ struct LockOwner {
 
 class Lock : public ForkParticipant {
  public:
-  // Who has waited for this long gets the lock next. Nanoseconds, like the other.
-  static constexpr int64_t kFair = 1000 * 1000;
+  // Nanoseconds.
   static constexpr int64_t kNap = 50 * 1000 * 1000;
 
   using ForkParticipant::ForkParticipant;

@@ -9,6 +9,7 @@
 #ifndef ATFORK_POSIX_LOCK_QUEUE_H_
 #define ATFORK_POSIX_LOCK_QUEUE_H_
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -36,29 +37,44 @@ struct LoopWaker {
 };
 
 struct Waiter {
-  enum State : uint32_t { kAsleep, kWoken, kGranted };
+  // Napping: it looks again by itself, at `nap_ends`, and until then nobody is to wake it.
+  enum State : uint32_t { kAsleep, kNapping, kWoken, kGranted };
 
-  // A thread's.
-  explicit Waiter(const ThreadIdentity& thread) : self(&thread), token(thread.token) {}
+  // Nanoseconds: who has waited for so long is the next to get the lock.
+  static constexpr int64_t kFair = 1000 * 1000;
+
+  // A thread's, that gives up at `deadline`: if that is soon, its turn comes sooner.
+  explicit Waiter(const ThreadIdentity& thread, int64_t deadline = kNoDeadline)
+      : Waiter(thread, thread.token, nullptr, MonotonicNanos(), deadline) {}
   // An event loop's, on its own thread.
   Waiter(const ThreadIdentity& thread, LoopWaker* waker)
-      : self(&thread), token(thread.token | kLoopOwner), loop(waker) {}
+      : Waiter(thread, thread.token | kLoopOwner, waker, MonotonicNanos(), kNoDeadline) {}
   Waiter(const Waiter&) = delete;
   Waiter& operator=(const Waiter&) = delete;
 
+  // A thread that has been woken to take the lock, and looks at it again whatever its holder does.
+  bool IsAwake() const {
+    const uint32_t now = state.load(std::memory_order_relaxed);
+    return loop == nullptr && (now == kWoken || now == kNapping);
+  }
   // A loop whose thread sleeps for some lock hears of nothing.
   bool CanAct() const { return loop == nullptr || self->entry == nullptr || self->entry->waits_for.load() == nullptr; }
 
   const ThreadIdentity* const self;
   const uint32_t token;  // in the word of the lock, once it is this waiter's
-  LoopWaker* const loop = nullptr;
+  LoopWaker* const loop;
   // The thread that forks moves on with its child, and its waits do not.
   const uint32_t generation = self->generation;
-  const int64_t since = MonotonicNanos();
+  const int64_t turn;  // when a release is to give it the lock, should it be the first in the queue
   std::atomic<uint32_t> state{kAsleep};
+  int64_t nap_ends = 0;
   bool queued = false;
   Waiter* next = nullptr;
   Waiter* previous = nullptr;  // the first one's is the last one
+
+ private:
+  Waiter(const ThreadIdentity& thread, uint32_t its_token, LoopWaker* waker, int64_t now, int64_t deadline)
+      : self(&thread), token(its_token), loop(waker), turn(now + std::min(kFair, (deadline - now) / 2)) {}
 };
 
 // Whom to wake when the ShortLock is released: at most one thread, and several loops. A thread's waiter may be gone by

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "posix/bypassed_fork.h"
+#include "posix/spin.h"
 #include "posix/wait_graph.h"
 
 namespace atfork {
@@ -36,9 +37,12 @@ AcquireStatus Wait(Lock* lock, const ThreadIdentity& self, const Patience& patie
   if (IsBypassedFork()) return AcquireStatus::kBypassed;
   const WaitsFor waits(self, lock);
   const bool forks = self.entry != nullptr && self.entry->forks.load();
-  Waiter waiter(self);
+  const int64_t longest_sleep = forks ? ForkParticipant::kForkingNap : Lock::kNap;
+  Waiter waiter(self, patience.deadline);
   AcquireStatus status = lock->Enqueue(&waiter);
   AcquireStatus otherwise = AcquireStatus::kTimedOut;
+  // Then its turn has come when it does not nap any more: the next release gives it the lock.
+  bool has_napped = false;
   while (status == AcquireStatus::kTimedOut) {
     // Each time. Who forks finds its circles itself, as what others want of it may be held for its fork only; and an
     // event loop may have been given a lock in the moment in which its thread fell asleep.
@@ -46,12 +50,19 @@ AcquireStatus Wait(Lock* lock, const ThreadIdentity& self, const Patience& patie
       otherwise = AcquireStatus::kDeadlock;
       break;
     }
-    const int64_t nap_ends = MonotonicNanos() + (forks ? ForkParticipant::kForkingNap : Lock::kNap);
-    if (!FutexWait(&waiter.state, Waiter::kAsleep, std::min(patience.deadline, nap_ends))) {
-      if (patience.deadline <= nap_ends) break;
-      if (patience.goes_on != nullptr && !patience.goes_on(patience.arg)) {
-        lock->Withdraw(&waiter);
-        return AcquireStatus::kCancelled;
+    const bool naps = waiter.state.load(std::memory_order_relaxed) == Waiter::kNapping;
+    const bool is_next = has_napped && !naps;
+    has_napped = naps;
+    const auto is_told = [&waiter] { return waiter.state.load(std::memory_order_relaxed) != Waiter::kAsleep; };
+    if (!is_next || !SpinUntil(is_told)) {
+      const int64_t looks_at = naps ? waiter.nap_ends : MonotonicNanos() + longest_sleep;
+      const Waiter::State state = naps ? Waiter::kNapping : Waiter::kAsleep;
+      if (!FutexWait(&waiter.state, state, std::min(patience.deadline, looks_at))) {
+        if (patience.deadline <= looks_at) break;
+        if (!naps && patience.goes_on != nullptr && !patience.goes_on(patience.arg)) {
+          lock->Withdraw(&waiter);
+          return AcquireStatus::kCancelled;
+        }
       }
     }
     status = lock->Claim(&waiter);

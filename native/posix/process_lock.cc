@@ -1,11 +1,9 @@
 // process_lock.cc - a recursive lock for the threads of one process, that a fork does not break.
 // Runs in:  any thread; PrepareForFork and AfterForkParent on the forking thread of the parent, AfterForkChild on the
 //           only thread of the child, before any other is brought back there.
-// Calls:    futex(2) and clock_gettime(2), and those only with contention; sched_getaffinity(2) when it is loaded.
+// Calls:    futex(2) and clock_gettime(2), and those only with contention.
 // Keeps errno. Allocates: no. Returns:  AcquireStatus. man: futex(2), pthread_atfork(3), pthread_mutex_consistent(3).
 #include "posix/process_lock.h"
-
-#include <sched.h>
 
 #include <algorithm>
 
@@ -13,6 +11,7 @@
 #include "posix/every_child.h"
 #include "posix/lock_wait.h"
 #include "posix/process_state.h"
+#include "posix/spin.h"
 
 namespace atfork {
 namespace {
@@ -20,12 +19,6 @@ namespace {
 constexpr auto kRelaxed = std::memory_order_relaxed;
 constexpr auto kAcquire = std::memory_order_acquire;
 constexpr auto kRelease = std::memory_order_release;
-
-// Where there is but one, an owner does nothing while another thread spins. Written while this is loaded.
-const bool several_processors = [] {
-  cpu_set_t processors;
-  return sched_getaffinity(0, sizeof processors, &processors) != 0 || CPU_COUNT(&processors) > 1;
-}();
 
 }  // namespace
 
@@ -53,26 +46,16 @@ AcquireStatus ProcessLock::TryAcquire(const ThreadIdentity& self) {
 AcquireStatus ProcessLock::Acquire(const ThreadIdentity& self, const Patience& patience) {
   AcquireStatus status = TryAcquire(self);
   if (patience.deadline <= 0) return status;
-  while (status == AcquireStatus::kTimedOut && SpinUntilFree()) status = TryAcquire(self);
+  const auto is_free = [this] { return (word_.load(kRelaxed) & kHeld) == 0; };
+  while (status == AcquireStatus::kTimedOut && SpinUntil(is_free)) status = TryAcquire(self);
   return status == AcquireStatus::kTimedOut ? Wait(this, self, patience) : status;
-}
-
-bool ProcessLock::SpinUntilFree() const {
-  if (!several_processors) return false;
-  const int64_t end = MonotonicNanos() + kSpin;
-  int pauses = 8;
-  do {
-    for (int i = 0; i < pauses; ++i) ShortLock::Relax();
-    if ((word_.load(kRelaxed) & kHeld) == 0) return true;
-    pauses = std::min(2 * pauses, 64);
-  } while (MonotonicNanos() < end);
-  return false;
 }
 
 // Takes the lock for `waiter` if it is free, or was given to it. Else: stays in the queue, or leaves it.
 AcquireStatus ProcessLock::Look(Waiter* waiter, bool stays) {
   Wakeup wakeup;
   AcquireStatus status = AcquireStatus::kTimedOut;
+  const int64_t now = MonotonicNanos();
   {
     const ShortLock::Guard guard(&short_);
     for (;;) {
@@ -96,9 +79,12 @@ AcquireStatus ProcessLock::Look(Waiter* waiter, bool stays) {
         break;
       }
       const bool others = queue_.HasOthersThan(waiter);
-      const bool was_awake = waiter->loop == nullptr && waiter->state.load(kRelaxed) == Waiter::kWoken;
-      const uint32_t awake = was_awake ? 0 : word & kAwake;
       const bool free = (word & kHeld) == 0;
+      const bool was_awake = waiter->IsAwake();
+      // Woken in vain: somebody was quicker, and may be so again and again. Until somebody's turn has come.
+      const int64_t turn = was_awake ? queue_.first()->turn : 0;
+      const bool naps = stays && !free && now < turn;
+      const uint32_t awake = naps ? kAwake : (was_awake ? 0 : word & kAwake);
       const uint32_t waiters = others || (stays && !free) ? kWaiters : 0;
       const uint32_t owner = free ? kHeld | waiter->token : word & kOwner;
       // If it fails, the owner has just released it, or somebody has just taken it.
@@ -106,7 +92,8 @@ AcquireStatus ProcessLock::Look(Waiter* waiter, bool stays) {
       if (free || !stays) {
         queue_.Remove(waiter);
       } else {
-        waiter->state.store(Waiter::kAsleep, kRelaxed);
+        if (naps) waiter->nap_ends = std::min(now + kShortNap, turn);
+        waiter->state.store(naps ? Waiter::kNapping : Waiter::kAsleep, kRelaxed);
         if (!waiter->queued) queue_.Append(waiter);
       }
       if (free) status = orphaned != 0 ? AcquireStatus::kOwnerDied : AcquireStatus::kAcquired;
@@ -309,7 +296,7 @@ uint32_t ProcessLock::Choose(int64_t now, uint32_t free, Wakeup* wakeup) {
   if (IsBypassedFork()) queue_.Reset();  // those in it are the parent's
   Waiter* next = queue_.first();
   while (next != nullptr && !next->CanAct()) next = next->next;
-  if (next != nullptr && now - next->since >= kFair) {
+  if (next != nullptr && now >= next->turn) {
     queue_.Remove(next);
     if (next->loop != nullptr) given_to_ = next;
     wakeup->Add(next, Waiter::kGranted);

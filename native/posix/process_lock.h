@@ -3,7 +3,7 @@
 // One 32-bit word says who holds the lock:
 //
 //   bits 0-27  held: the owner's token (thread_identity.h). Free: the generation of this process
-//   bit 28     awake: a thread has been woken to take the lock, so a release need not wake another
+//   bit 28     awake: a thread is on its way to the lock by itself, so a release need not wake another
 //   bit 29     held
 //   bit 30     orphaned: an owner ended while it held the lock, so what the lock protects may be half done
 //   bit 31     somebody waits in the queue
@@ -15,7 +15,9 @@
 // Owners are threads, recursively, or a thread's event loop (kLoopOwner), once: which of its guards, JavaScript knows.
 //
 // Fairness: whoever comes by takes a free lock, and a woken waiter has to be quick, which is what makes short sections
-// fast. But a release gives the lock to the first one in the queue if that has waited for kFair.
+// fast. One that was not quick enough is not woken in vain again and again, which costs each release a system call: it
+// looks by itself every kShortNap. But when the turn of the first one in the queue has come (Waiter::kFair), the next
+// release gives it the lock; a thread that has napped until then awaits that without falling asleep.
 //
 // Orphaned, as with robust mutexes (pthread_mutex_consistent(3)): the next acquire succeeds and says kOwnerDied; the
 // holder repairs the state and calls MakeConsistent. If it releases without that, nobody gets the lock any more.
@@ -105,10 +107,8 @@ class ProcessLock final : public Lock {
   static constexpr uint32_t kOwner = kHeld | kTokenMask;
   static constexpr uint32_t kNotRecoverable = kOrphaned | kHeld | kTokenMask;  // no thread has this token
 
-  // Whoever finds the lock held looks again for so long (ns) before it sleeps: many times a short section, less than to
-  // fall asleep and be woken takes. Ever more rarely, so that the owner has its cache for itself.
-  static constexpr int64_t kSpin = 10 * 1000;
-  bool SpinUntilFree() const;
+  // Nanoseconds. A free lock is found so late; a busy one is looked at so often.
+  static constexpr int64_t kShortNap = 100 * 1000;
 
   static constexpr uint32_t FreeWord(const ThreadIdentity& self) { return self.generation & kTokenMask; }
   bool IsForeign(const ThreadIdentity& self) const;

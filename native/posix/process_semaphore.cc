@@ -357,7 +357,7 @@ void ProcessSemaphore::Advance(int64_t now, Wakeup* wakeup) {
   for (Waiter* waiter = queue_.first(); waiter != nullptr && !lost_ && used_ < most_; waiter = following) {
     following = waiter->next;
     if (!waiter->CanAct() || !IsOpen(waiter->token)) continue;
-    if (now - waiter->since < kFair || !wakeup->HasRoomFor(*waiter)) break;
+    if (now < waiter->turn || !wakeup->HasRoomFor(*waiter)) break;
     queue_.Remove(waiter);
     Take(waiter->token, waiter->loop != nullptr ? kUnheard : 0);
     if (waiter->loop != nullptr) unheard_.Append(waiter);

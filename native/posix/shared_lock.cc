@@ -15,6 +15,7 @@
 
 #include "posix/process_state.h"
 #include "posix/shared_object.h"
+#include "posix/spin.h"
 
 namespace atfork {
 namespace {
@@ -49,7 +50,12 @@ AcquireStatus SharedLock::Acquire(const ThreadIdentity& self, const Patience& pa
   AcquireStatus status = TryAcquire(self, failure);
   if (patience.deadline <= 0) return status;
   if (status == AcquireStatus::kTimedOut && IsHeldByLoopOf(self)) return AcquireStatus::kDeadlock;
-  while (status == AcquireStatus::kTimedOut && SpinUntilFree()) {
+  uint32_t word = 0;
+  const auto is_decided = [this, &word] {
+    word = page_->word.load(kRelaxed);
+    return (word & kHeld) == 0 || (word & kReserved) != 0;
+  };
+  while (status == AcquireStatus::kTimedOut && SpinUntil(is_decided) && (word & kReserved) == 0) {
     Claim claim = {TokenOf(self)};
     status = Look(self, &claim);
   }
@@ -61,7 +67,7 @@ AcquireStatus SharedLock::TryAcquireByLoop(const ThreadIdentity& self, int64_t w
   Claim claim = {TokenOf(self) | kLoopOwner};
   claim.waits = true;
   claim.entitled = waited > 0;
-  claim.starves = waited >= Lock::kFair;
+  claim.starves = waited >= Waiter::kFair;
   return Look(self, &claim);
 }
 
@@ -116,22 +122,11 @@ AcquireStatus SharedLock::Wait(const ThreadIdentity& self, const Patience& patie
     }
     now = MonotonicNanos();
     claim.entitled = true;
-    claim.starves = now - since >= Lock::kFair;
+    claim.starves = now - since >= Waiter::kFair;
     if (patience.goes_on == nullptr || now - asked < Lock::kNap) continue;
     asked = now;
     if (!patience.goes_on(patience.arg)) return AcquireStatus::kCancelled;
   }
-}
-
-bool SharedLock::SpinUntilFree() const {
-  const int64_t end = MonotonicNanos() + kSpin;
-  do {
-    for (int i = 0; i < 32; ++i) ShortLock::Relax();
-    const uint32_t word = page_->word.load(kRelaxed);
-    if ((word & (kHeld | kReserved)) == 0) return true;
-    if ((word & kReserved) != 0) return false;
-  } while (MonotonicNanos() < end);
-  return false;
 }
 
 bool SharedLock::IsReservedFor(const Claim& claim, uint32_t word) const {

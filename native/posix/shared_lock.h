@@ -102,7 +102,6 @@ class SharedLock {
   static constexpr int64_t kFirstNap = 1000 * 1000;
   static constexpr int64_t kLongestNap = 64 * 1000 * 1000;
   static constexpr int64_t kReservation = 10 * 1000 * 1000;
-  static constexpr int64_t kSpin = 10 * 1000;
   // How long a thread tries to get its byte, which somebody may have for a moment: see Bury.
   static constexpr int64_t kJoinPatience = 1000 * 1000 * 1000;
 
@@ -135,7 +134,6 @@ class SharedLock {
   };
   AcquireStatus Look(const ThreadIdentity& self, Claim* claim);
   AcquireStatus Wait(const ThreadIdentity& self, const Patience& patience);
-  bool SpinUntilFree() const;
   bool IsReservedFor(const Claim& claim, uint32_t word) const;
   bool IsGone(uint32_t word) const;
   bool IsSameFile() const;

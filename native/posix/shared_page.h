@@ -10,7 +10,7 @@
 //
 //   bit 0      held: a guard of the owner's event loop holds it
 //   bits 1-22  held: the owner's tid. Else 0
-//   bit 26     reserved: somebody has waited for Lock::kFair, so those that wait get it next, and no passer-by
+//   bit 26     reserved: somebody has waited for Waiter::kFair, so those that wait get it next, and no passer-by
 //   bit 27     an event loop waits for it
 //   bit 28     0: see lib/internal/lock-words.ts
 //   bit 29     held

@@ -21,7 +21,7 @@
 #define ROUNDS 2
 #define FORKS 2
 
-mtype = { asleep, woken, granted };
+mtype = { asleep, napping, woken, granted };
 mtype = { acquired, owner_died, timed_out, not_recoverable, cancelled };
 
 /* The word. Free: owner is 0. A thread of another generation cannot take it. */
@@ -110,8 +110,10 @@ inline look(id, stays) {
        :: state[id] == granted -> status[id] = (orphaned -> owner_died : acquired)
        :: state[id] != granted && lost -> remove(id); rouse(); status[id] = not_recoverable
        :: state[id] != granted && !lost ->
+          naps = false;
           if
-          :: state[id] == woken -> awake = false
+          :: state[id] == woken || state[id] == napping -> awake = false
+          :: (state[id] == woken || state[id] == napping) && owner != 0 && stays -> naps = true /* its turn has not come */
           :: else
           fi;
           if
@@ -125,7 +127,7 @@ inline look(id, stays) {
              :: !in_queue[id] -> append(id)
              :: else
              fi;
-             state[id] = asleep;
+             state[id] = (naps -> napping : asleep);
              waiters = true;
              status[id] = timed_out
           :: owner != 0 && !stays ->
@@ -152,7 +154,7 @@ inline acquire(id, impatient) {
         if
         /* Coming back in a child interrupts the sleep. */
         :: state[id] != asleep || own_generation[id] != generation -> look(id, true)
-        :: impatient && state[id] == asleep -> look(id, false); break
+        :: impatient && (state[id] == asleep || state[id] == napping) -> look(id, false); break
         fi
      od
   :: else
@@ -223,7 +225,7 @@ inline die(id) {
 
 proctype Thread(byte me) provided (!gone[me]) {
   byte round, i, j;
-  bool fast;
+  bool fast, naps;
   do
   :: round < ROUNDS && status[me] != cancelled ->
      round++;
@@ -279,7 +281,7 @@ inline after_fork_child(has_it, others_come_along) {
 
 proctype Forker() {
   byte forks, i, j;
-  bool fast, has_it, is_child;
+  bool fast, naps, has_it, is_child;
   do
   :: forks < FORKS ->
      forks++;

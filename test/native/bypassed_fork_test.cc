@@ -108,7 +108,7 @@ TEST(bypassed_fork_gives_its_locks_to_no_waiter_of_its_parent) {
   });
   AwaitWaiter(lock);
   while (semaphore.Waiters(nullptr, 0) == 0) std::this_thread::yield();
-  const int64_t due = atfork::MonotonicNanos() + 2 * atfork::Lock::kFair;
+  const int64_t due = atfork::MonotonicNanos() + 2 * atfork::Waiter::kFair;
   while (atfork::MonotonicNanos() < due) std::this_thread::yield();
   CheckChild(RawClone([&] {
     for (int i = 0; i < 2; ++i) {

@@ -37,7 +37,7 @@ struct CountingLoop : LoopWaker {
 };
 
 void SleepUntilFair() {
-  const int64_t end = MonotonicNanos() + Lock::kFair;
+  const int64_t end = MonotonicNanos() + Waiter::kFair;
   while (MonotonicNanos() < end) std::this_thread::yield();
 }
 
@@ -123,6 +123,49 @@ TEST(free_lock_belongs_to_whoever_comes_by) {
   CHECK_EQ(WordOf(lock), atfork::test::kHeldBit | kBob.token | atfork::kLoopOwner);
   CHECK(lock.ReleaseByLoop(kBob));
   CHECK_EQ(WordOf(lock), 0u);
+}
+
+TEST(thread_that_is_woken_in_vain_is_left_alone_until_its_turn) {
+  ProcessLock lock;
+  const ThreadIdentity alice = {1000, 0, 100, 101};
+  CHECK(IsAcquired(lock.TryAcquire(alice)));
+  Waiter waiter(kBob);
+  CHECK(lock.Enqueue(&waiter) == AcquireStatus::kTimedOut);
+  CHECK(lock.Release(alice));
+  if (waiter.state == Waiter::kGranted) return;  // a millisecond has gone by
+  CHECK(waiter.state == Waiter::kWoken);
+  CHECK(IsAcquired(lock.TryAcquire(alice)));
+  CHECK(lock.Claim(&waiter) == AcquireStatus::kTimedOut);
+  if (waiter.state != Waiter::kNapping) return;
+  CHECK(waiter.nap_ends <= waiter.turn);
+  CHECK(lock.Release(alice));
+  CHECK(waiter.state == Waiter::kNapping);
+  CHECK(IsAcquired(lock.TryAcquire(alice)));
+  SleepUntilFair();
+  CHECK(lock.Claim(&waiter) == AcquireStatus::kTimedOut);
+  CHECK(waiter.state == Waiter::kAsleep);
+  CHECK(lock.Release(alice));
+  CHECK(waiter.state == Waiter::kGranted);
+  CHECK_EQ(WordOf(lock), atfork::test::kHeldBit | kBob.token);
+  CHECK(lock.Claim(&waiter) == AcquireStatus::kAcquired);
+  CHECK(lock.Release(kBob));
+  CHECK_EQ(WordOf(lock), 0u);
+}
+
+// As whoever forks for another library has: it waits 1 ms at most.
+TEST(turn_of_a_waiter_with_little_time_comes_in_time) {
+  ProcessLock lock;
+  const ThreadIdentity alice = {1000, 0, 100, 101};
+  CHECK(IsAcquired(lock.TryAcquire(alice)));
+  const int64_t deadline = MonotonicNanos() + Waiter::kFair;
+  Waiter waiter(kBob, deadline);
+  CHECK(waiter.turn < deadline);
+  CHECK(lock.Enqueue(&waiter) == AcquireStatus::kTimedOut);
+  while (MonotonicNanos() < waiter.turn) std::this_thread::yield();
+  CHECK(lock.Release(alice));
+  CHECK(waiter.state == Waiter::kGranted);
+  CHECK(lock.Claim(&waiter) == AcquireStatus::kAcquired);
+  CHECK(lock.Release(kBob));
 }
 
 TEST(loop_is_given_the_lock_after_a_millisecond_and_may_give_it_back_unheard) {
@@ -247,7 +290,7 @@ TEST(loop_that_is_given_the_lock_during_a_fork_keeps_it) {
                      [=] { CHECK(each->Release(ThisThread())); });
     Waiter waiter(self, &loop);
     CHECK(each->Enqueue(&waiter) == AcquireStatus::kTimedOut);
-    each->PrepareForFork(self, MonotonicNanos() + Lock::kFair);
+    each->PrepareForFork(self, MonotonicNanos() + Waiter::kFair);
     holder.End();
     each->AfterForkParent(self);
     std::thread([&] { CHECK(each->TryAcquire(ThisThread()) == AcquireStatus::kTimedOut); }).join();
