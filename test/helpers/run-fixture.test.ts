@@ -3,13 +3,8 @@ import * as fs from 'node:fs';
 
 import { expect, it } from 'vitest';
 
-import { fdDifference, hasEnded, openFds, processStat, zombieChildren } from './proc.mjs';
-import { fixturePasses, runFixture } from './run-fixture';
-
-function isRunning(pid: number): boolean {
-  const stat = processStat(pid);
-  return stat !== null && !hasEnded(stat);
-}
+import { fdDifference, openFds, processStat, zombieChildren } from './proc.mjs';
+import { fixturePasses, isRunning, runFixture } from './run-fixture';
 
 it('brings back how the fixture ended and what it printed', async () => {
   const options = { args: ['a', 'b c'], input: 'typed', env: { FIXTURE_VARIABLE: 'set' } };

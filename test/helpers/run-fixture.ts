@@ -8,7 +8,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import * as path from 'node:path';
 
-import { type ProcessStat, allProcesses, hasEnded, startedWithEnv } from './proc.mjs';
+import { type ProcessStat, allProcesses, hasEnded, processStat, startedWithEnv } from './proc.mjs';
 
 export interface FixtureOptions {
   args?: readonly string[];
@@ -119,12 +119,18 @@ async function killSurvivors(session: number | undefined, mark: string, grace: n
   }
   const survivors = found;
   // Again until none is found: one may have forked between the look and the kill. Bounded, as a fork bomb would not be.
-  for (let round = 0; found.length > 0 && round < 100; ++round) {
+  for (let round = 0; found.length > 0 && round < 1000; ++round) {
     for (const stat of found) killProcess(stat.pid);
     await new Promise((resolve) => setTimeout(resolve, 10));
-    found = find();
+    // A process that is about to end has no environment any more.
+    found = [...find(), ...survivors.filter(({ pid }) => isRunning(pid))];
   }
   return survivors;
+}
+
+export function isRunning(pid: number): boolean {
+  const stat = processStat(pid);
+  return stat !== null && !hasEnded(stat);
 }
 
 function killGroup(leader: number | undefined): void {

@@ -8,6 +8,7 @@
 const { deepEqual, equal } = require('node:assert/strict');
 const crypto = require('node:crypto');
 const dns = require('node:dns');
+const { once } = require('node:events');
 const fs = require('node:fs');
 const { setTimeout: pause } = require('node:timers/promises');
 const { isDeepStrictEqual, promisify } = require('node:util');
@@ -105,6 +106,7 @@ class Churn {
   #data = garbage(50_000);
   #stopped = false;
   #pool;
+  #passing = new Set();
 
   constructor({ activities, work }) {
     this.#workers = activities.map((names) => new ActiveWorker(names, rest));
@@ -122,7 +124,11 @@ class Churn {
   stir(number) {
     for (let k = 0; k < 10_000; ++k) this.#data[(number * 7919 + k) % this.#data.length] = { k };
     compileSome(number);
-    if (number % 10 === 9 && this.#workers.length > 0) new Worker('', { eval: true });
+    if (number % 10 === 9 && this.#workers.length > 0) {
+      const worker = new Worker('', { eval: true });
+      this.#passing.add(worker);
+      worker.once('exit', () => this.#passing.delete(worker));
+    }
   }
 
   /** Everybody is still at it. */
@@ -134,6 +140,7 @@ class Churn {
     this.#stopped = true;
     await Promise.all(this.#pool);
     await Promise.all(this.#workers.map((worker) => worker.stop()));
+    await Promise.all([...this.#passing].map((worker) => once(worker, 'exit')));
   }
 }
 
