@@ -339,7 +339,7 @@ TEST(wait_sleeps_while_a_debugger_holds_the_zombie) {
   getrusage(RUSAGE_THREAD, &before);
   CheckRunning(WaitForChild(held.pid(), milliseconds(60)));
   getrusage(RUSAGE_THREAD, &after);
-  CHECK(after.ru_nvcsw - before.ru_nvcsw >= 3);  // naps of 1, 2, 4, ... ms
+  CHECK(after.ru_nvcsw > before.ru_nvcsw);  // naps of 1, 2, 4, ... ms; on a busy machine the first may take all
 
   close(finish[1]);
   CheckExited(WaitForChild(debugger, kTooLong), 0);

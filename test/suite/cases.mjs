@@ -1,5 +1,6 @@
 /** The cases of the fork suite: what to run, by name. Each is a script that prints `done` and exits with 0. */
 import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
 import activities from '../fixtures/activity-names.cjs';
@@ -19,7 +20,22 @@ const churn = { file: 'suite/churn.cjs', execArgv: ['--expose-gc', '--max-semi-s
 
 /** The addon of examples/hdf5, which is built where the library's headers are (scripts/setup.mjs). */
 const hdf5Addon = fileURLToPath(new URL('../../examples/hdf5/build/Release/hdf5.node', import.meta.url));
-export const hdf5 = existsSync(hdf5Addon) ? {} : { unless: 'no libhdf5-dev here: examples/hdf5 was not built' };
+export const hdf5 = withHdf5();
+
+function withHdf5() {
+  if (!existsSync(hdf5Addon)) return { unless: 'no libhdf5-dev here: examples/hdf5 was not built' };
+  try {
+    createRequire(import.meta.url)(hdf5Addon);
+    return {};
+  } catch (error) {
+    // In a chroot of scripts/libc-matrix.mjs, say, that has not got the library.
+    if (error.code !== 'ERR_DLOPEN_FAILED') throw error;
+    return { unless: error.message };
+  }
+}
+
+/** What some print besides. */
+const report = /^(\d+ killed|\d+ forks|at the end:).*\n/gm;
 
 /** By name, what is done in great numbers: the argument to add is how many forks. */
 export const manyForks = {
@@ -27,9 +43,9 @@ export const manyForks = {
   'churn alone': { ...churn, args: ['alone'] },
   'churn addon': { ...churn, args: ['addon'] },
   load: { file: 'suite/load.cjs', execArgv: [], args: ['forks'] },
-  'shared lock': { file: 'suite/shared-lock.cjs', execArgv: [], args: [] },
-  hdf5: { file: 'suite/hdf5.cjs', execArgv: [], args: ['global'], ...hdf5 },
-  'hdf5 mutex': { file: 'suite/hdf5.cjs', execArgv: [], args: ['handed-over'], ...hdf5 },
+  'shared lock': { file: 'suite/shared-lock.cjs', execArgv: [], args: [], report },
+  hdf5: { file: 'suite/hdf5.cjs', execArgv: [], args: ['global'], report, ...hdf5 },
+  'hdf5 mutex': { file: 'suite/hdf5.cjs', execArgv: [], args: ['handed-over'], report, ...hdf5 },
 };
 
 /**
@@ -40,6 +56,7 @@ export const manyForks = {
  * @property {string[]} [execArgv] options of Node
  * @property {Record<string, string>} [env]
  * @property {number} timeout milliseconds
+ * @property {RegExp} [report] lines that it prints before `done`
  * @property {string} [unless] why it is left out
  */
 
