@@ -47,11 +47,10 @@ constexpr double kOversleepMs = 30 * 1000;
 struct KernelSigaction {
   void (*handler)(int, siginfo_t*, void*);
   unsigned long flags;
-#if defined(__x86_64__)
   void (*restorer)();
-#endif
   uint64_t mask;
 };
+static_assert(sizeof(KernelSigaction) == 32);  // of x86-64 and arm64, which have a restorer
 
 KernelSigaction previous;
 
