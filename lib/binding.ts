@@ -9,6 +9,7 @@ import * as path from 'node:path';
 import bindings = require('bindings');
 
 import { type AtforkCode, ForkError, codes, isAtforkCode } from './errors';
+import type { NativeExec } from './internal/native-exec';
 import type { NativeFork } from './internal/native-fork';
 import type { NativeHandles } from './internal/native-handles';
 import type { NativeLock } from './internal/native-lock';
@@ -19,7 +20,7 @@ import type { NativeShared } from './internal/native-shared';
 
 /** Everything that native/addon.cc exports. */
 export interface NativeBinding
-  extends NativeFork, NativeHandles, NativeLock, NativePermit, NativeProcess, NativeRandom, NativeShared {}
+  extends NativeExec, NativeFork, NativeHandles, NativeLock, NativePermit, NativeProcess, NativeRandom, NativeShared {}
 
 /** Why there is no addon in this process. */
 export interface Unavailable {

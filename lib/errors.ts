@@ -92,8 +92,11 @@ export class AtforkError extends Error {
 
 /** fork(2) failed, or was refused before anything was forked. Either way there is no child. */
 export class ForkError extends AtforkError {}
-/** execve(2) failed. */
-export class ExecError extends AtforkError {}
+/** A program could not be started: `stage` says at which step. There is no child, or it has been reaped. */
+export class ExecError extends AtforkError {
+  /** The file or folder that it failed for, where it was one. */
+  declare readonly path?: string;
+}
 /** waitpid(2) failed: ECHILD when somebody else reaped the child. */
 export class WaitError extends AtforkError {}
 /** A lock was not acquired within its timeout (ETIMEDOUT). */

@@ -10,6 +10,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   // First: beside an incompatible copy of this addon it throws, and then nothing else of this one may run.
   atfork::binding::InitLock(env, exports);
   if (env.IsExceptionPending()) return exports;
+  atfork::binding::InitExec(env, exports);
   atfork::binding::InitFork(env, exports);
   atfork::binding::InitHandles(env, exports);
   atfork::binding::InitPermit(env, exports);

@@ -1,13 +1,14 @@
 /**
- * Node's own tests inside a forked child: a test that passes plainly must pass there too.
+ * Node's own tests inside a forked child, or with atfork/child-process in place of node:child_process: a test that passes
+ * plainly must pass there too.
  *
- * Each file of test/parallel and test/sequential is run as it is, and once more with a preload that forks before the
- * test begins (node-suite/fork-first.cjs). A miss passes without the fork and fails with it; it is run again, plainly,
- * with atfork loaded but no fork, and with the fork.
- * Usage:  npm run test:node-suite -- CHECKOUT [--node BIN] [--only REGEX] [--rerun N] [--jobs N] [--timeout MS]
- *                                             [--out FILE]
+ * Each file of test/parallel and test/sequential is run as it is, and once more with a preload (node-suite/preload.cjs)
+ * that forks before the test begins, or puts the one module in the other's place. A miss passes without and fails with
+ * it; it is run again, plainly, with atfork loaded and nothing more, and as it failed.
+ * Usage:  npm run test:node-suite -- CHECKOUT [--with fork|child-process] [--node BIN] [--only REGEX] [--rerun N]
+ *                                             [--jobs N] [--timeout MS] [--out FILE]
  *         CHECKOUT holds the `test/` of Node's repository at (about) the version of BIN, e.g. from the history of
- *         denoland/node_test. --only is matched against `parallel/test-x.js`. --rerun: how often each miss is run
+ *         denoland/node_test. --with: default fork. --only is matched against `parallel/test-x.js`. --rerun: how often each miss is run
  *         again, each way; default 10. --jobs: how many parallel tests at a time; default 2. --timeout is for one run;
  *         default 120,000. FILE gets a JSON line per test, and one more per miss with its reruns.
  * Needs:  build/Release/atfork.node and dist/ (`npm run setup`).
@@ -28,6 +29,7 @@ function readArguments() {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
     options: {
+      with: { type: 'string', default: 'fork' },
       node: { type: 'string', default: process.execPath },
       only: { type: 'string', default: '' },
       rerun: { type: 'string', default: '10' },
@@ -37,6 +39,7 @@ function readArguments() {
     },
   });
   if (positionals.length !== 1) throw new Error("wanted: the folder with Node's tests, and nothing else");
+  if (!['fork', 'child-process'].includes(values.with)) throw new RangeError(`--with ${values.with}: no such thing`);
   const atLeast = (minimum, name) => {
     const value = Number(values[name]);
     if (Number.isInteger(value) && value >= minimum) return value;
@@ -44,6 +47,7 @@ function readArguments() {
   };
   return {
     checkout: path.resolve(positionals[0]),
+    mode: values.with,
     node: path.resolve(values.node),
     only: new RegExp(values.only),
     rerun: atLeast(0, 'rerun'),
@@ -62,21 +66,21 @@ async function forEachOf(items, jobs, work) {
   await Promise.all(Array.from({ length: jobs }, (_, job) => worker(job)));
 }
 
-/** Plainly, and with the fork if that passed. */
-async function compare(test, run) {
+/** Plainly, and in the mode that is tried if that passed. */
+async function compare(test, mode, run) {
   const plain = await run(test, 'plain');
-  const fork = passed(plain) ? await run(test, 'fork') : null;
-  return { test, plain, fork };
+  const tried = passed(plain) ? await run(test, mode) : null;
+  return { test, plain, tried };
 }
 
-function isMiss({ fork }) {
-  return fork !== null && !passed(fork);
+function isMiss({ tried }) {
+  return tried !== null && !passed(tried);
 }
 
-/** Runs a miss again, each way; the timeout follows from how long the test takes without the fork. */
-async function repeat({ test, plain }, run, { rerun, timeout }) {
+/** Runs a miss again, each way; the timeout follows from how long the test takes plainly. */
+async function repeat({ test, plain }, run, { rerun, timeout, mode: tried }) {
   const limit = Math.min(timeout, Math.max(shortestRerun, 10 * plain.ms));
-  const counts = { plain: 0, load: 0, fork: 0 }; // those that passed
+  const counts = { plain: 0, load: 0, [tried]: 0 }; // those that passed
   const failures = [];
   for (let time = 0; time < rerun; ++time) {
     for (const mode of Object.keys(counts)) {
@@ -89,11 +93,12 @@ async function repeat({ test, plain }, run, { rerun, timeout }) {
 }
 
 /** What a reader wants to know first of a miss. */
-function verdict(counts, rerun) {
+function verdict(counts, { rerun, mode }) {
   if (rerun === 0) return 'not run again';
-  const when = counts.fork === 0 ? 'always' : counts.fork < rerun ? 'sometimes' : 'not again';
-  const too = counts.plain < rerun ? ', plainly too' : counts.load < rerun ? ', without a fork too' : '';
-  const passes = `${counts.plain} pass plainly, ${counts.load} with atfork loaded, ${counts.fork} forked`;
+  const tried = counts[mode];
+  const when = tried === 0 ? 'always' : tried < rerun ? 'sometimes' : 'not again';
+  const too = counts.plain < rerun ? ', plainly too' : counts.load < rerun ? ', with atfork loaded too' : '';
+  const passes = `${counts.plain} pass plainly, ${counts.load} with atfork loaded, ${tried} with ${mode}`;
   return `${when}${too} (of ${rerun}: ${passes})`;
 }
 
@@ -103,16 +108,16 @@ function verdict(counts, rerun) {
  * @returns the results; a miss has `counts` of its reruns
  */
 async function runSuite(tests, jobs, scratch, options) {
-  const { checkout, node, timeout, out } = options;
+  const { checkout, mode, node, timeout, out } = options;
   const record = (line) => appendFileSync(out, `${JSON.stringify(line)}\n`);
-  const runner = (job) => (test, mode, limit) => runTest(test, mode, { node, checkout, scratch, job, timeout: limit });
+  const runner = (job) => (test, how, limit) => runTest(test, how, { node, checkout, scratch, job, timeout: limit });
 
   const results = [];
   await forEachOf(tests, jobs, async (test, job) => {
-    const result = await compare(test, (...which) => runner(job)(...which, timeout));
+    const result = await compare(test, mode, (...which) => runner(job)(...which, timeout));
     results.push(result);
-    record({ name: test.name, plain: result.plain, fork: result.fork });
-    if (isMiss(result)) console.log(`miss ${test.name}: ${result.fork.result}`);
+    record({ name: test.name, plain: result.plain, [mode]: result.tried });
+    if (isMiss(result)) console.log(`miss ${test.name}: ${result.tried.result}`);
   });
   await forEachOf(results.filter(isMiss), jobs, async (result, job) => {
     const { counts, failures } = await repeat(result, runner(job), options);
@@ -123,20 +128,20 @@ async function runSuite(tests, jobs, scratch, options) {
 }
 
 /** @returns {boolean} whether there was no miss */
-function report(results, leftOut, { rerun, out }) {
+function report(results, leftOut, options) {
   for (const { name, reason } of leftOut) console.log(`left out: ${name}: ${reason}`);
   for (const { test, plain } of results) {
     if (!passed(plain)) console.log(`does not count: ${test.name}: ${plain.result}`);
   }
   const misses = results.filter(isMiss);
-  for (const { test, fork, counts } of misses) {
-    console.log(`miss: ${test.name}: ${fork.result}; ${verdict(counts, rerun)}`);
+  for (const { test, tried, counts } of misses) {
+    console.log(`miss: ${test.name}: ${tried.result}; ${verdict(counts, options)}`);
   }
   const counting = results.filter(({ plain }) => passed(plain));
   const skipped = counting.filter(({ plain }) => plain.result === 'skipped').length;
   console.log(
     `\n${results.length} tests, ${leftOut.length} left out; ${counting.length} pass plainly, ${skipped} of them by` +
-      ` skipping themselves; every outcome is in ${out}`,
+      ` skipping themselves; every outcome is in ${options.out}`,
   );
   console.log(`${counting.length - misses.length} passed, ${misses.length} failed`);
   return misses.length === 0;

@@ -5,6 +5,7 @@
 export const errno = {
   EPERM: 1,
   ENOENT: 2,
+  ESRCH: 3,
   ENOEXEC: 8,
   EBADF: 9,
   ECHILD: 10,

@@ -10,6 +10,6 @@ export function unwrap<T>(cls: AtforkErrorClass, result: NativeResult<T>): T {
   return result;
 }
 
-function isFailure<T>(result: NativeResult<T>): result is NativeErrorInfo {
+export function isFailure<T>(result: NativeResult<T>): result is NativeErrorInfo {
   return typeof result === 'object' && result !== null && 'errnum' in result;
 }

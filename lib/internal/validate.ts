@@ -107,3 +107,8 @@ export function isThenable(value: unknown): boolean {
     typeof (value as { then?: unknown }).then === 'function'
   );
 }
+
+/** A copy without what Object.prototype may have been given. */
+export function ownOnly<T extends object>(object: T): T {
+  return Object.assign(Object.create(null) as T, object);
+}

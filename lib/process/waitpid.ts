@@ -1,9 +1,9 @@
-import type * as os from 'node:os';
-
 import { nativeBinding } from '../binding';
 import { WaitError } from '../errors';
+import type { NativeWaitStatus } from '../internal/native-process';
 import { unwrap } from '../internal/native-result';
 import { validateBoolean, validateInteger, validateObject, validateTimeout } from '../internal/validate';
+import { signalName } from './signals';
 
 export interface WaitpidOptions {
   /** Only look: do not wait at all, whatever `timeout` says. Default false. */
@@ -23,22 +23,13 @@ export interface WaitStatus {
 
 const maxPid = 2 ** 31 - 1;
 
-let signalNames: ReadonlyMap<number, string> | undefined;
-
-/** Of two names for one number the first is the usual one (SIGABRT, SIGIOT), and the one that Node reports. */
-function readSignalNames(): ReadonlyMap<number, string> {
-  // eslint-disable-next-line @typescript-eslint/no-require-imports -- loaded when it is needed, see internal/errno.ts
-  const { constants } = require('node:os') as typeof os;
-  const entries = Object.entries(constants.signals).reverse();
-  return new Map(entries.map(([name, number]) => [number, name]));
-}
-
-function signalName(number: number): string {
-  signalNames ??= readSignalNames();
-  const { sigRtMin } = nativeBinding();
-  return (
-    signalNames.get(number) ?? (number < sigRtMin ? `SIG${String(number)}` : `SIGRTMIN+${String(number - sigRtMin)}`)
-  );
+/** What the native layer reports of an end. */
+export function waitStatusOf(status: NativeWaitStatus): WaitStatus {
+  return {
+    exitCode: status.signaled ? null : status.code,
+    signalCode: status.signaled ? signalName(status.code) : null,
+    coreDumped: status.coreDumped,
+  };
 }
 
 /**
@@ -60,10 +51,5 @@ export function waitpid(pid: number, options: WaitpidOptions = {}): WaitStatus |
   validateTimeout(timeout, 'options.timeout');
 
   const status = unwrap(WaitError, nativeBinding().waitpid(pid, noHang ? 0 : timeout));
-  if (status === null) return null;
-  return {
-    exitCode: status.signaled ? null : status.code,
-    signalCode: status.signaled ? signalName(status.code) : null,
-    coreDumped: status.coreDumped,
-  };
+  return status === null ? null : waitStatusOf(status);
 }

@@ -10,6 +10,7 @@
 
 namespace atfork::binding {
 
+void InitExec(Napi::Env env, Napi::Object exports);
 void InitFork(Napi::Env env, Napi::Object exports);
 void InitHandles(Napi::Env env, Napi::Object exports);
 void InitLock(Napi::Env env, Napi::Object exports);

@@ -22,6 +22,9 @@ class SignalsBlocked {
   SignalsBlocked(const SignalsBlocked&) = delete;
   SignalsBlocked& operator=(const SignalsBlocked&) = delete;
 
+  // What was blocked: bit 0 is signal 1.
+  uint64_t before() const { return before_; }
+
  private:
   static void Set(uint64_t mask, uint64_t* before) {
     syscall(SYS_rt_sigprocmask, SIG_SETMASK, &mask, before, sizeof mask);

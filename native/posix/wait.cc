@@ -62,10 +62,8 @@ Outcome Reap(pid_t pid, int flags) {
 // How a wait with a limit sleeps between two looks at the child.
 class Sleeper {
  public:
-  // Without a pidfd (before Linux 5.3, or a seccomp filter says no) it naps. When `pid` is no process at all, the first
-  // look says ECHILD.
-  Sleeper(pid_t pid, nanoseconds deadline)
-      : deadline_(deadline), pidfd_(static_cast<int>(syscall(SYS_pidfd_open, pid, 0))) {}
+  // Without a pidfd it naps. When `pid` is no process at all, the first look says ECHILD.
+  Sleeper(pid_t pid, nanoseconds deadline) : deadline_(deadline), pidfd_(OpenPidfd(pid)) {}
 
   // Returns when the child may have ended, when the deadline has come, or early.
   void Sleep() {
@@ -104,6 +102,8 @@ Outcome WaitForChild(pid_t pid, std::optional<nanoseconds> timeout) {
     sleeper.Sleep();
   }
 }
+
+int OpenPidfd(pid_t pid) { return static_cast<int>(syscall(SYS_pidfd_open, pid, 0)); }
 
 int FirstRealTimeSignal() { return SIGRTMIN; }
 

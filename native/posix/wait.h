@@ -23,6 +23,10 @@ struct WaitStatus {
 // Errors: ECHILD when `pid` is no child of this process, or somebody else reaped it; EINVAL when pid <= 0.
 Result<std::optional<WaitStatus>> WaitForChild(pid_t pid, std::optional<std::chrono::nanoseconds> timeout);
 
+// A descriptor that becomes readable when child `pid` ends; -1 with errno where there is none (before Linux 5.3, or a
+// seccomp filter says no).
+int OpenPidfd(pid_t pid);
+
 // The number of SIGRTMIN: libc keeps the kernel's first few real-time signals to itself, and says so at run time.
 int FirstRealTimeSignal();
 

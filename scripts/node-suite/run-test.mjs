@@ -4,7 +4,7 @@ import { closeSync, openSync, readFileSync, rmSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const preload = fileURLToPath(new URL('fork-first.cjs', import.meta.url));
+const preload = fileURLToPath(new URL('preload.cjs', import.meta.url));
 
 /** What test/common prints when it starts the test anew, for want of a flag: then it is not our child that runs. */
 const startedAnew = 'NOTE: The test started as a child_process';
@@ -28,7 +28,7 @@ const running = new Set();
 
 /**
  * @param {import('./tests.mjs').Test} test
- * @param {'plain' | 'load' | 'fork'} mode as in fork-first.cjs
+ * @param {'plain' | 'load' | 'fork' | 'child-process'} mode as in preload.cjs
  * @param {{ node: string, checkout: string, scratch: string, job: number, timeout: number }} how
  *   `scratch`: a folder for temporary files; `job`: no two runs at the same time have the same; `timeout` in ms, then
  *   all is killed

@@ -1,0 +1,91 @@
+/** What native/binding/exec_binding.cc and child_watches.cc offer to JavaScript: programs started, and their ends. Types only. */
+import type { NativeResult } from './native-result';
+import type { NativeWaitStatus } from './native-process';
+
+/** Of one descriptor of the program: native/posix/exec_plan.h. */
+export const stdioKind = { null: 0, input: 1, output: 2, socket: 3, inherit: 4, untouched: 5 } as const;
+
+/** What is absent is as it is by default. */
+export interface NativeExecOptions {
+  /** Looked up in PATH of `env` unless it has a slash. */
+  file: string;
+  /** argv[0] included. */
+  args: readonly string[];
+  /** `NAME=value` */
+  env: readonly string[];
+  /** Two for each descriptor: its `stdioKind`, and for `inherit` which. */
+  stdio: readonly number[];
+  /** Ascending. */
+  passFds: readonly number[];
+  closeFds?: boolean | undefined;
+  restoreSignals?: boolean | undefined;
+  /** Numbers. */
+  sigmask?: readonly number[] | undefined;
+  setsid?: boolean | undefined;
+  processGroup?: number | undefined;
+  controllingTerminal?: number | undefined;
+  foreground?: number | undefined;
+  umask?: number | undefined;
+  /** Three for each limit: its number, soft, hard; -1: none. */
+  rlimits?: readonly number[] | undefined;
+  nice?: number | undefined;
+  /** The bytes of a mask. */
+  affinity?: readonly number[] | undefined;
+  chroot?: string | undefined;
+  cwd?: string | undefined;
+  noNewPrivs?: boolean | undefined;
+  extraGroups?: readonly number[] | undefined;
+  gid?: number | undefined;
+  uid?: number | undefined;
+  parentDeathSignal?: number | undefined;
+}
+
+/** What the system is taken to have; for tests. */
+export interface NativeExecMeans {
+  vfork?: boolean;
+  pidfd?: boolean;
+  closeRange?: boolean;
+  proc?: boolean;
+}
+
+export interface NativeStartedProgram {
+  pid: number;
+  /** -1: the kernel has none. */
+  pidfd: number;
+  /** Of each descriptor the end that is ours, or -1. */
+  stdio: number[];
+}
+
+export interface NativeChildEnd extends NativeWaitStatus {
+  /** Microseconds of user and of system time, kilobytes, and the six counts of process.resourceUsage() that Linux has. */
+  usage: [number, number, number, number, number, number, number, number, number];
+}
+
+export interface NativeChildWatches {
+  /** `pidfd` is closed with it. `onEnd` is called when the child may have ended, as often as that may be so. */
+  begin(pid: number, pidfd: number, onEnd: () => void): NativeResult<number>;
+  /** Null: it has not ended. */
+  reap(id: number): NativeResult<NativeChildEnd | null>;
+  /** 0 or an errno. */
+  signal(id: number, signal: number): number;
+  /** Whether it keeps the event loop alive; it does at first. */
+  keepAlive(id: number, keeps: boolean): void;
+  /** Whether `onEnd` is called. */
+  listen(id: number, listens: boolean): void;
+  /** There is no such id any more. */
+  end(id: number): void;
+}
+
+export interface NativeExec {
+  startProgram(options: NativeExecOptions, means?: NativeExecMeans): NativeResult<NativeStartedProgram>;
+  /** -1: the kernel has none. */
+  openPidfd(pid: number): number;
+  /** A socket whose peer is gone, or -1. */
+  lonelySocket(): number;
+  /** Whether it is a child of this process, running or not, that nobody has reaped. */
+  isChild(pid: number): boolean;
+  /** User and group ids of names; -1: there is none. */
+  userId(name: string): number;
+  groupId(name: string): number;
+  readonly childWatches: NativeChildWatches;
+}

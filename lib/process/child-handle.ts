@@ -1,0 +1,375 @@
+/** A child process: one that forkExec() started, or that fork() made. */
+import * as diagnosticsChannel from 'node:diagnostics_channel';
+import { EventEmitter, once } from 'node:events';
+import type { Readable, Writable } from 'node:stream';
+import type { Duplex } from 'node:stream';
+
+import { nativeBinding } from '../binding';
+import { AtforkError, ExecError, WaitError, errnoName, fromNative } from '../errors';
+import { errno } from '../internal/errno';
+import type { NativeChildEnd, NativeChildWatches } from '../internal/native-exec';
+import { isFailure } from '../internal/native-result';
+import { parentsWaits } from '../internal/parents-waits';
+import { validateAbortSignal, validateInteger, validateObject, validateTimeout } from '../internal/validate';
+import type { Lifetime } from './exec-options';
+import { signalNumber } from './signals';
+import { type WaitStatus, waitStatusOf } from './waitpid';
+
+/** What a child has used of the system, as of process.resourceUsage(). */
+export interface ChildResourceUsage {
+  /** Microseconds. */
+  readonly userCPUTime: number;
+  readonly systemCPUTime: number;
+  /** Kilobytes. */
+  readonly maxRSS: number;
+  readonly minorPageFault: number;
+  readonly majorPageFault: number;
+  readonly fsRead: number;
+  readonly fsWrite: number;
+  readonly voluntaryContextSwitches: number;
+  readonly involuntaryContextSwitches: number;
+}
+
+export interface WaitOptions {
+  /** Milliseconds; 0 only looks. Default Infinity. */
+  timeout?: number;
+  /** Gives up the wait; the child goes on. */
+  signal?: AbortSignal;
+}
+
+export interface ChildHandleEvents {
+  exit: [exitCode: number | null, signalCode: string | null];
+  close: [exitCode: number | null, signalCode: string | null];
+  error: [error: Error];
+}
+
+/** What is published on the channel `atfork.child`. */
+export interface ChildMessage {
+  readonly type: 'start' | 'end';
+  readonly child: ChildHandle;
+}
+
+/** @internal */
+export interface StartedProgram {
+  readonly pid: number;
+  readonly pidfd: number;
+  readonly file: string | null;
+  readonly stdio: readonly (Duplex | null)[];
+  readonly lifetime: Lifetime | null;
+}
+
+/** Milliseconds between two looks at a child whose end is known and that cannot be reaped: a debugger has it. */
+const heldBack = 50;
+/** Of setTimeout(); longer is for ever. */
+const longestTimer = 2 ** 31 - 1;
+const defaultGrace = 5000;
+
+const channel = diagnosticsChannel.channel('atfork.child');
+
+/** Those that live, of this thread. */
+const living = new Set<ChildHandle>();
+
+/** The children that live and that this thread has a handle of. */
+export function children(): ChildHandle[] {
+  return [...living];
+}
+
+/**
+ * A child process. Its end is learned from its pidfd in the event loop, which it keeps alive until then; nobody else's
+ * children are touched.
+ *
+ * In a child of fork() the handles of the parent are of no use: its children are not that process's.
+ */
+export class ChildHandle extends EventEmitter {
+  readonly pid: number;
+  /** What was started; null for a child of fork(). */
+  readonly spawnfile: string | null;
+  /** The ends of pipes that this process has, by number. */
+  readonly stdio: readonly (Duplex | null)[];
+  readonly stdin: Writable | null;
+  readonly stdout: Readable | null;
+  readonly stderr: Readable | null;
+  /** Null until it has ended, and if a signal ended it. */
+  exitCode: number | null = null;
+  /** Null until it has ended, and unless a signal ended it. */
+  signalCode: string | null = null;
+  /** Null until it has ended. */
+  resourceUsage: ChildResourceUsage | null = null;
+
+  readonly #watches: NativeChildWatches;
+  readonly #killSignal: number;
+  readonly #grace: number | false;
+  #watch: number | null;
+  #pidfd: number;
+  #status: WaitStatus | null = null;
+  #failure: Error | null = null;
+  #timers = new Set<NodeJS.Timeout>();
+  #waits = 0;
+  readonly #forget = (): void => {
+    this.#fail(noChild(this.pid, 'it is a child of this process’s parent'), true);
+  };
+
+  /** @internal */
+  constructor({ pid, pidfd, file, stdio, lifetime }: StartedProgram) {
+    super();
+    this.pid = pid;
+    this.spawnfile = file;
+    this.stdio = stdio;
+    this.stdin = stdio[0] ?? null;
+    this.stdout = stdio[1] ?? null;
+    this.stderr = stdio[2] ?? null;
+    this.#killSignal = lifetime?.killSignal ?? signalNumber('SIGTERM', 'killSignal');
+    this.#grace = lifetime?.forceKillAfterDelay ?? defaultGrace;
+    this.#pidfd = pidfd;
+    this.#watches = nativeBinding().childWatches;
+    const watch = this.#watches.begin(pid, pidfd, () => {
+      this.#look();
+    });
+    if (isFailure(watch)) throw fromNative(ExecError, watch);
+    this.#watch = watch;
+    // Its SIGCHLD may have come before.
+    if (pidfd < 0)
+      setImmediate(() => {
+        this.#look();
+      });
+    living.add(this);
+    parentsWaits.add(this.#forget);
+    if (lifetime !== null) this.#limit(lifetime);
+    channel.publish({ type: 'start', child: this } satisfies ChildMessage);
+  }
+
+  /**
+   * The handle of a child of fork(), whose end it then waits for: nobody else must.
+   *
+   * @throws WaitError ECHILD: no child of this process, or somebody has reaped it.
+   */
+  static fromPid(pid: number): ChildHandle {
+    validateInteger(pid, 'pid', 1, 2 ** 31 - 1);
+    const native = nativeBinding();
+    if (!native.isChild(pid)) throw noChild(pid, 'it is none of this process’s, or somebody has reaped it');
+    return new ChildHandle({ pid, pidfd: native.openPidfd(pid), file: null, stdio: [], lifetime: null });
+  }
+
+  /** Becomes readable at its end: pidfd_open(2). Null once it has ended, and where the kernel has none. */
+  get pidfd(): number | null {
+    return this.#watch === null || this.#pidfd < 0 ? null : this.#pidfd;
+  }
+
+  /** Whether it has ended. */
+  get hasEnded(): boolean {
+    return this.#status !== null;
+  }
+
+  /**
+   * Waits for its end; it has been reaped then.
+   *
+   * @returns how it ended, or null when it still runs after `timeout`.
+   * @throws WaitError ECHILD: somebody else reaped it, so nobody knows. What `signal` was aborted with.
+   */
+  async wait(options: WaitOptions = {}): Promise<WaitStatus | null> {
+    validateObject(options, 'options');
+    const { timeout = Infinity, signal } = options;
+    validateTimeout(timeout, 'options.timeout');
+    if (signal !== undefined) validateAbortSignal(signal, 'options.signal');
+    signal?.throwIfAborted();
+    if (this.#watch !== null && timeout === 0) this.#look();
+    if (this.#watch !== null && timeout > 0) await this.#untilEnd(timeout, signal);
+    if (this.#failure !== null) throw this.#failure;
+    return this.#status;
+  }
+
+  /**
+   * Sends a signal, by name or number; 0 only asks. Default 'SIGTERM'.
+   *
+   * @returns whether there was a process to send it to: never another one that has its pid by now.
+   * @throws AtforkError EPERM, when it runs as another user by now.
+   */
+  kill(signal: string | number = 'SIGTERM'): boolean {
+    const number = signalNumber(signal, 'signal', true);
+    if (this.#watch === null) return false;
+    const failed = this.#watches.signal(this.#watch, number);
+    if (failed === 0) return true;
+    if (failed === errno.ESRCH) return false;
+    const code = errnoName(failed);
+    throw new AtforkError(`${code}: kill`, { code, errno: -failed, syscall: 'kill' });
+  }
+
+  /** Keeps the event loop alive until its end, as it does by default. */
+  ref(): this {
+    if (this.#watch !== null) this.#watches.keepAlive(this.#watch, true);
+    return this;
+  }
+
+  unref(): this {
+    if (this.#watch !== null) this.#watches.keepAlive(this.#watch, false);
+    return this;
+  }
+
+  /** Ends it: `killSignal`, after `forceKillAfterDelay` SIGKILL; and waits until it has been reaped. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#watch === null) return;
+    this.#end();
+    await this.wait();
+  }
+
+  override on<E extends keyof ChildHandleEvents>(event: E, listener: (...args: ChildHandleEvents[E]) => void): this;
+  override on(event: string | symbol, listener: (...args: never[]) => void): this;
+  override on(event: string | symbol, listener: (...args: never[]) => void): this {
+    return super.on(event, listener as (...args: unknown[]) => void);
+  }
+
+  #limit({ signal, timeout }: Lifetime): void {
+    if (timeout > 0 && timeout <= longestTimer) {
+      this.#timers.add(
+        setTimeout(() => {
+          this.#attempt(() => {
+            this.#end();
+          });
+        }, timeout),
+      );
+    }
+    if (signal === undefined) return;
+    const abort = (): void => {
+      this.#attempt(() => {
+        this.#end();
+      });
+    };
+    signal.addEventListener('abort', abort, { once: true });
+    this.once('exit', () => {
+      signal.removeEventListener('abort', abort);
+    });
+  }
+
+  #end(): void {
+    this.kill(this.#killSignal);
+    if (this.#grace === false || this.#grace > longestTimer) return;
+    this.#timers.add(
+      setTimeout(() => {
+        this.#attempt(() => {
+          this.kill('SIGKILL');
+        });
+      }, this.#grace),
+    );
+  }
+
+  /** Where nobody calls who could be thrown at. */
+  #attempt(step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      this.emit('error', error);
+    }
+  }
+
+  async #untilEnd(timeout: number, signal: AbortSignal | undefined): Promise<void> {
+    const over = new AbortController();
+    const timer =
+      timeout > longestTimer
+        ? undefined
+        : setTimeout(() => {
+            over.abort();
+          }, timeout);
+    const giveUp = (): void => {
+      over.abort();
+    };
+    signal?.addEventListener('abort', giveUp, { once: true });
+    ++this.#waits;
+    try {
+      await once(this, ended, { signal: over.signal });
+    } catch (error) {
+      if (!over.signal.aborted) throw error;
+      signal?.throwIfAborted();
+    } finally {
+      --this.#waits;
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', giveUp);
+    }
+  }
+
+  #look(): void {
+    const watch = this.#watch;
+    if (watch === null) return;
+    const end = this.#watches.reap(watch);
+    if (end === null) {
+      this.#lookLater(watch);
+    } else if (isFailure(end)) {
+      this.#fail(fromNative(WaitError, end), false);
+    } else {
+      this.#finish(end);
+    }
+  }
+
+  /** The event loop would tell of it again and again. */
+  #lookLater(watch: number): void {
+    if (this.#pidfd < 0) return;
+    this.#watches.listen(watch, false);
+    const timer = setTimeout(() => {
+      this.#timers.delete(timer);
+      if (this.#watch !== null) this.#watches.listen(watch, true);
+    }, heldBack);
+    this.#timers.add(timer.unref());
+  }
+
+  #finish(end: NativeChildEnd): void {
+    this.#status = waitStatusOf(end);
+    this.exitCode = this.#status.exitCode;
+    this.signalCode = this.#status.signalCode;
+    this.resourceUsage = usageOf(end);
+    this.#leave();
+    this.stdin?.destroy();
+    this.emit(ended);
+    this.emit('exit', this.exitCode, this.signalCode);
+    channel.publish({ type: 'end', child: this } satisfies ChildMessage);
+    process.nextTick(() => {
+      void this.#close();
+    });
+  }
+
+  /** As child_process: what nobody reads is read to its end, or there would be no 'close'. */
+  async #close(): Promise<void> {
+    const open = this.stdio.filter((stream) => stream !== null && !stream.closed) as Duplex[];
+    for (const stream of open) {
+      if (stream.readableFlowing === null) stream.resume();
+    }
+    await Promise.all(open.map((stream) => new Promise((resolve) => stream.once('close', resolve))));
+    this.emit('close', this.exitCode, this.signalCode);
+  }
+
+  #fail(failure: Error, isSilent: boolean): void {
+    this.#failure = failure;
+    this.#leave();
+    const isHeard = this.#waits > 0;
+    if (isSilent) return;
+    this.emit(ended);
+    if (!isHeard || this.listenerCount('error') > 0) this.emit('error', failure);
+  }
+
+  #leave(): void {
+    if (this.#watch !== null) this.#watches.end(this.#watch);
+    this.#watch = null;
+    for (const timer of this.#timers) clearTimeout(timer);
+    living.delete(this);
+    parentsWaits.delete(this.#forget);
+  }
+}
+
+/** For wait(): whoever listens to 'exit' must not be one more than the program knows of. */
+const ended = Symbol('ended');
+
+function noChild(pid: number, why: string): WaitError {
+  return new WaitError(`ECHILD: no child processes: ${String(pid)}: ${why}`, { code: 'ECHILD', errno: -errno.ECHILD });
+}
+
+function usageOf({ usage }: NativeChildEnd): ChildResourceUsage {
+  return {
+    userCPUTime: usage[0],
+    systemCPUTime: usage[1],
+    maxRSS: usage[2],
+    minorPageFault: usage[3],
+    majorPageFault: usage[4],
+    fsRead: usage[5],
+    fsWrite: usage[6],
+    voluntaryContextSwitches: usage[7],
+    involuntaryContextSwitches: usage[8],
+  };
+}

@@ -1,0 +1,328 @@
+/** Options of forkExec(): what a user writes, checked, and turned into what the native layer takes. */
+import { isMainThread } from 'node:worker_threads';
+import { fileURLToPath } from 'node:url';
+
+import { type NativeBinding, nativeBinding } from '../binding';
+import { type NativeExecOptions, stdioKind } from '../internal/native-exec';
+import {
+  invalidType,
+  invalidValue,
+  outOfRange,
+  ownOnly,
+  validateAbortSignal,
+  validateArray,
+  validateBoolean,
+  validateCString,
+  validateInteger,
+  validateObject,
+  validateTimeout,
+} from '../internal/validate';
+import { signalNumber } from './signals';
+
+/** One descriptor of the program: a pipe, the parent's of the same number, /dev/null, or a copy of a descriptor. */
+export type StdioOption = 'pipe' | 'inherit' | 'ignore' | number | { readonly fd: number } | null | undefined;
+
+export type SignalOption = string | number;
+
+/** The resources of setrlimit(2), without RLIMIT_. */
+export type ResourceName = keyof typeof resources;
+
+/** Soft and hard limit; a number is both. Infinity is none. */
+export type ResourceLimit = number | { readonly soft: number; readonly hard: number };
+
+export interface ForkExecOptions {
+  /** Default: the parent's; with `chroot` the new root. */
+  cwd?: string | URL;
+  /** The whole environment; PATH is searched in it, and is `/usr/bin:/bin` when it is not set. Default `process.env`. */
+  env?: Readonly<Record<string, string | undefined>>;
+  /** Default: `file`. */
+  argv0?: string;
+  /** Default `'pipe'`. Beyond the third a pipe is a pair of sockets, which both sides read and write. */
+  stdio?: StdioOption | readonly StdioOption[];
+  /** Descriptors that the program has under the same numbers; beyond `stdio`. */
+  passFds?: readonly number[];
+  /** Whether all others are closed; else those without O_CLOEXEC stay. Default true. */
+  closeFds?: boolean;
+  /** A session of its own: setsid(2). Default false. */
+  setsid?: boolean;
+  /** Node's name for `setsid`. */
+  detached?: boolean;
+  /** Joins this process group; 0 is one of its own: setpgid(2). */
+  processGroup?: number;
+  /** This descriptor of the program's becomes its controlling terminal; with `setsid`. */
+  controllingTerminal?: number;
+  /** The program's group becomes the foreground group of the terminal that is this descriptor of it. */
+  foreground?: number;
+  umask?: number;
+  /** A number or a name of the user database. Without `extraGroups` the program is in no group but that of `gid`. */
+  uid?: number | string;
+  gid?: number | string;
+  /** Supplementary groups: exactly these. */
+  extraGroups?: readonly (number | string)[];
+  rlimits?: Readonly<Partial<Record<ResourceName, ResourceLimit>>>;
+  /** -20 to 19: setpriority(2). */
+  nice?: number;
+  /** Numbers of processors: sched_setaffinity(2). */
+  affinity?: readonly number[];
+  /** Sent to the program when this process ends, however it does. Not in a Worker. */
+  parentDeathSignal?: SignalOption;
+  /** PR_SET_NO_NEW_PRIVS. Default false. */
+  noNewPrivs?: boolean;
+  chroot?: string | URL;
+  /** Whether signals that this process ignores (Node does SIGPIPE) are not ignored by the program. Default true. */
+  restoreSignals?: boolean;
+  /** The signals that are blocked in the program. Default: those that are in this thread, which is none. */
+  sigmask?: readonly SignalOption[];
+  /** Kills the program when it is aborted. */
+  signal?: AbortSignal;
+  /** Milliseconds that the program may take; 0 is no limit. Default 0. */
+  timeout?: number;
+  /** What `timeout`, `signal` and disposal send. Default 'SIGTERM'. */
+  killSignal?: SignalOption;
+  /** Milliseconds from there to SIGKILL, if it has not ended; false: it is never sent. Default 5000. */
+  forceKillAfterDelay?: number | false;
+}
+
+export interface Lifetime {
+  readonly signal: AbortSignal | undefined;
+  readonly timeout: number;
+  readonly killSignal: number;
+  readonly forceKillAfterDelay: number | false;
+}
+
+export interface ExecRequest {
+  readonly native: NativeExecOptions;
+  readonly lifetime: Lifetime;
+}
+
+/** asm-generic/resource.h: the numbers of all architectures that Node runs on. */
+const resources = {
+  cpu: 0,
+  fsize: 1,
+  data: 2,
+  stack: 3,
+  core: 4,
+  rss: 5,
+  nproc: 6,
+  nofile: 7,
+  memlock: 8,
+  as: 9,
+  locks: 10,
+  sigpending: 11,
+  msgqueue: 12,
+  nice: 13,
+  rtprio: 14,
+  rttime: 15,
+} as const;
+
+const defaultGrace = 5000;
+const maxFd = 2 ** 31 - 1;
+const maxId = 2 ** 32 - 2; // of 32 bits, and the last one means "as it is": setresuid(2)
+const mostProcessors = 2 ** 16;
+
+/** @throws TypeError, RangeError */
+export function execRequest(file: unknown, args: unknown, options: unknown): ExecRequest {
+  validateCString(file, 'file');
+  if (file === '') throw invalidValue('file', 'must not be empty', file);
+  validateArray(args, 'args');
+  validateObject(options, 'options');
+  const given: ForkExecOptions = ownOnly(options);
+  const lifetime = lifetimeOf(given);
+  const { argv0 = file, env = process.env } = given;
+  validateCString(argv0, 'options.argv0');
+  args.forEach((arg, i) => {
+    if (typeof arg !== 'string') throw invalidType(`args[${String(i)}]`, 'of type string', arg);
+    validateCString(arg, `args[${String(i)}]`);
+  });
+  const stdio = stdioOf(given.stdio);
+  const native = ownOnly<NativeExecOptions>({
+    file,
+    args: [argv0, ...(args as readonly string[])],
+    env: environment(env, 'options.env'),
+    stdio,
+    passFds: passedFds(given.passFds, stdio.length / 2),
+    closeFds: booleanOf(given, 'closeFds'),
+    restoreSignals: booleanOf(given, 'restoreSignals'),
+    sigmask: listOf(given.sigmask, 'options.sigmask', (each, name) => signalNumber(each, name)),
+    setsid: booleanOf(given, 'setsid') ?? booleanOf(given, 'detached'),
+    processGroup: integerOf(given, 'processGroup', 0, maxFd),
+    controllingTerminal: integerOf(given, 'controllingTerminal', 0, stdio.length / 2 - 1),
+    foreground: integerOf(given, 'foreground', 0, stdio.length / 2 - 1),
+    umask: integerOf(given, 'umask', 0, 0o777),
+    rlimits: limitsOf(given.rlimits),
+    nice: integerOf(given, 'nice', -20, 19),
+    affinity: affinityOf(given.affinity),
+    chroot: folderOf(given.chroot, 'options.chroot'),
+    cwd: folderOf(given.cwd, 'options.cwd'),
+    noNewPrivs: booleanOf(given, 'noNewPrivs'),
+    parentDeathSignal: parentDeathSignalOf(given.parentDeathSignal),
+    ...idsOf(given),
+  });
+  return { native, lifetime };
+}
+
+function lifetimeOf({
+  signal,
+  timeout = 0,
+  killSignal = 'SIGTERM',
+  forceKillAfterDelay = defaultGrace,
+}: ForkExecOptions): Lifetime {
+  if (signal !== undefined) validateAbortSignal(signal, 'options.signal');
+  validateTimeout(timeout, 'options.timeout');
+  if (forceKillAfterDelay !== false) validateTimeout(forceKillAfterDelay, 'options.forceKillAfterDelay');
+  return { signal, timeout, killSignal: signalNumber(killSignal, 'options.killSignal'), forceKillAfterDelay };
+}
+
+/** `NAME=value` of each that is not undefined, as child_process has it. */
+export function environment(env: unknown, name: string): string[] {
+  validateObject(env, name);
+  const pairs: string[] = [];
+  for (const [key, value] of Object.entries(env) as [string, unknown][]) {
+    if (value === undefined) continue;
+    const pair = `${key}=${value as string}`;
+    if (pair.includes('\0')) throw invalidValue(`${name}['${key}']`, 'must be a string without null bytes', value);
+    pairs.push(pair);
+  }
+  return pairs;
+}
+
+function stdioOf(stdio: unknown = 'pipe'): number[] {
+  if (typeof stdio === 'string' && !['pipe', 'overlapped', 'inherit', 'ignore'].includes(stdio)) {
+    throw invalidValue('options.stdio', "must be 'pipe', 'inherit', 'ignore' or a list", stdio);
+  }
+  const list: readonly unknown[] = Array.isArray(stdio) ? stdio : [stdio, stdio, stdio];
+  const whole = [...list, ...Array<undefined>(Math.max(0, 3 - list.length)).fill(undefined)];
+  return whole.flatMap((each, fd) => oneStdio(each, fd));
+}
+
+function oneStdio(value: unknown, fd: number): [kind: number, fd: number] {
+  const name = `options.stdio[${String(fd)}]`;
+  switch (value ?? (fd < 3 ? 'pipe' : 'ignore')) {
+    case 'pipe':
+    case 'overlapped':
+      return [fd === 0 ? stdioKind.input : fd < 3 ? stdioKind.output : stdioKind.socket, -1];
+    case 'ignore':
+      return [stdioKind.null, -1];
+    case 'inherit':
+      return [stdioKind.inherit, fd];
+    default:
+      return [stdioKind.inherit, fdOf(value, name)];
+  }
+}
+
+/** Of a number, or of a stream that has one. */
+function fdOf(value: unknown, name: string): number {
+  if (typeof value === 'number') {
+    validateInteger(value, name, 0, maxFd);
+    return value;
+  }
+  if (typeof value === 'object' && value !== null) {
+    const { fd, _handle } = value as { fd?: unknown; _handle?: { fd?: unknown } | null };
+    const own = typeof fd === 'number' ? fd : _handle?.fd;
+    if (typeof own === 'number' && own >= 0) return own;
+    throw invalidValue(name, 'must be a stream with an open descriptor', value);
+  }
+  throw invalidValue(name, "must be 'pipe', 'inherit', 'ignore', a descriptor or a stream", value);
+}
+
+function passedFds(fds: unknown, stdioCount: number): number[] {
+  const list = listOf(fds, 'options.passFds', (each, name) => {
+    validateInteger(each, name, 0, maxFd);
+    if (each < stdioCount) throw invalidValue(name, 'must not be a descriptor of `stdio`', each);
+    return each;
+  });
+  const sorted = (list ?? []).toSorted((a, b) => a - b);
+  const twice = sorted.find((fd, i) => fd === sorted[i + 1]);
+  if (twice !== undefined) throw invalidValue('options.passFds', 'must name each descriptor once', fds);
+  return sorted;
+}
+
+function listOf<T>(list: unknown, name: string, of: (each: unknown, name: string) => T): T[] | undefined {
+  if (list === undefined) return undefined;
+  validateArray(list, name);
+  return list.map((each, i) => of(each, `${name}[${String(i)}]`));
+}
+
+function booleanOf(options: ForkExecOptions, key: keyof ForkExecOptions): boolean | undefined {
+  const value: unknown = options[key];
+  if (value !== undefined) validateBoolean(value, `options.${key}`);
+  return value;
+}
+
+function integerOf(options: ForkExecOptions, key: keyof ForkExecOptions, min: number, max: number): number | undefined {
+  const value: unknown = options[key];
+  if (value !== undefined) validateInteger(value, `options.${key}`, min, max);
+  return value;
+}
+
+function folderOf(value: unknown, name: string): string | undefined {
+  if (value === undefined) return undefined;
+  const folder = value instanceof URL ? fileURLToPath(value) : value;
+  validateCString(folder, name);
+  if (folder === '') throw invalidValue(name, 'must not be empty', value);
+  return folder;
+}
+
+function limitsOf(limits: unknown): number[] | undefined {
+  if (limits === undefined) return undefined;
+  validateObject(limits, 'options.rlimits');
+  return Object.entries(limits).flatMap(([key, value]: [string, unknown]) => {
+    const name = `options.rlimits.${key}`;
+    if (!Object.hasOwn(resources, key)) throw invalidValue(name, 'must be a resource of setrlimit(2)', key);
+    const { soft, hard } =
+      typeof value === 'number' ? { soft: value, hard: value } : (value as { soft?: unknown; hard?: unknown });
+    return [resources[key as ResourceName], limitOf(soft, `${name}.soft`), limitOf(hard, `${name}.hard`)];
+  });
+}
+
+function limitOf(value: unknown, name: string): number {
+  if (value === Infinity) return -1;
+  validateInteger(value, name, 0);
+  return value;
+}
+
+function affinityOf(processors: unknown): number[] | undefined {
+  if (processors === undefined) return undefined;
+  validateArray(processors, 'options.affinity');
+  const mask: number[] = [];
+  processors.forEach((each, i) => {
+    validateInteger(each, `options.affinity[${String(i)}]`, 0, mostProcessors - 1);
+    const byte = each >> 3;
+    while (mask.length <= byte) mask.push(0);
+    mask[byte] = (mask[byte] ?? 0) | (1 << (each & 7));
+  });
+  if (mask.length === 0) throw invalidValue('options.affinity', 'must name a processor', processors);
+  while (mask.length % 8 !== 0) mask.push(0);
+  return mask;
+}
+
+function parentDeathSignalOf(value: unknown): number | undefined {
+  if (value === undefined) return undefined;
+  if (!isMainThread) {
+    const reason = 'cannot be used in a Worker: it is sent when the thread ends that started the program';
+    throw invalidValue('options.parentDeathSignal', reason, value);
+  }
+  return signalNumber(value, 'options.parentDeathSignal');
+}
+
+function idsOf({ uid, gid, extraGroups }: ForkExecOptions): Pick<NativeExecOptions, 'uid' | 'gid' | 'extraGroups'> {
+  return {
+    uid: uid === undefined ? undefined : idOf(uid, 'options.uid', 'userId'),
+    gid: gid === undefined ? undefined : idOf(gid, 'options.gid', 'groupId'),
+    extraGroups: listOf(extraGroups, 'options.extraGroups', (each, name) => idOf(each, name, 'groupId')),
+  };
+}
+
+function idOf(value: unknown, name: string, find: keyof Pick<NativeBinding, 'userId' | 'groupId'>): number {
+  if (typeof value === 'string') {
+    validateCString(value, name);
+    const id = nativeBinding()[find](value);
+    if (id < 0) throw invalidValue(name, `must be the name of a ${find === 'userId' ? 'user' : 'group'}`, value);
+    return id;
+  }
+  if (typeof value !== 'number') throw invalidType(name, 'of type number or string', value);
+  if (!Number.isInteger(value) || value < 0 || value > maxId) {
+    throw outOfRange(name, `>= 0 && <= ${String(maxId)}`, value);
+  }
+  return value;
+}

@@ -1,0 +1,51 @@
+/** forkExec(): starts a program. */
+import * as net from 'node:net';
+import type { Duplex } from 'node:stream';
+
+import { nativeBinding } from '../binding';
+import { ExecError, type NativeErrorInfo, fromNative } from '../errors';
+import { stdioKind } from '../internal/native-exec';
+import { isFailure } from '../internal/native-result';
+import { ChildHandle } from './child-handle';
+import { type ForkExecOptions, execRequest } from './exec-options';
+
+/**
+ * Starts a program: fork(2) and execve(2), as fast in a big process as in a small one, and safe with threads, so it never
+ * warns. The calling thread stands still until the program runs; memory is borrowed for that moment, not copied.
+ *
+ * @param file a path, or a name that is looked up in PATH of `options.env`. A file without `#!` is run by /bin/sh.
+ * @param args without argv[0]: see `options.argv0`.
+ * @throws ExecError when it did not start: `stage` says at which step, `path` for which file. Nothing is left of it.
+ * @throws TypeError, RangeError for bad arguments. What `options.signal` was aborted with.
+ */
+export function forkExec(file: string, args: readonly string[] = [], options: ForkExecOptions = {}): ChildHandle {
+  const { native, lifetime } = execRequest(file, args, options);
+  lifetime.signal?.throwIfAborted();
+  const started = nativeBinding().startProgram(native);
+  if (isFailure(started)) throw execError(started);
+  const { pid, pidfd, stdio } = started;
+  const streams = stdio.map((fd, i) => streamOf(fd, native.stdio[2 * i]));
+  try {
+    return new ChildHandle({ pid, pidfd, file, stdio: streams, lifetime });
+  } catch (error) {
+    // Nobody could hear of its end.
+    process.kill(pid, 'SIGKILL');
+    nativeBinding().waitpid(pid, Infinity);
+    streams.forEach((stream) => stream?.destroy());
+    throw error;
+  }
+}
+
+/** @returns the ExecError of a failed start */
+export function execError(info: NativeErrorInfo): ExecError {
+  const error = fromNative(ExecError, info);
+  const isOfPath = ['exec', 'cwd', 'chroot'].includes(info.stage);
+  return isOfPath ? Object.assign(error, { path: info.detail }) : error;
+}
+
+function streamOf(fd: number, kind: number | undefined): Duplex | null {
+  if (fd < 0) return null;
+  const readable = kind !== stdioKind.input;
+  const writable = kind !== stdioKind.output;
+  return new net.Socket({ fd, readable, writable });
+}

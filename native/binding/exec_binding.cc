@@ -1,0 +1,172 @@
+// exec_binding.cc - forkExec for JavaScript (lib/internal/native-exec.ts).
+// Runs in:  any environment, its own thread, the parent or a complete child.
+// Arguments were validated by lib/process; a failure of the system is returned, not thrown, as NativeErrorInfo.
+#include <napi.h>
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "binding/binding.h"
+#include "binding/child_watches.h"
+#include "posix/child_end.h"
+#include "posix/fork_exec.h"
+#include "posix/user_database.h"
+#include "posix/wait.h"
+
+namespace atfork::binding {
+namespace {
+
+std::vector<std::string> ToStrings(const Napi::Value& value) {
+  const auto array = value.As<Napi::Array>();
+  std::vector<std::string> strings;
+  strings.reserve(array.Length());
+  for (uint32_t i = 0; i < array.Length(); ++i) strings.push_back(array.Get(i).As<Napi::String>().Utf8Value());
+  return strings;
+}
+
+template <typename T>
+std::vector<T> ToNumbers(const Napi::Value& value) {
+  const auto array = value.As<Napi::Array>();
+  std::vector<T> numbers;
+  numbers.reserve(array.Length());
+  for (uint32_t i = 0; i < array.Length(); ++i) {
+    numbers.push_back(static_cast<T>(array.Get(i).As<Napi::Number>().Int64Value()));
+  }
+  return numbers;
+}
+
+// The options that are there: all others stay as they are by default.
+class Reader {
+ public:
+  explicit Reader(const Napi::Value& options) : options_(options.As<Napi::Object>()) {}
+
+  Napi::Value operator[](const char* name) const { return options_.Get(name); }
+
+  template <typename T>
+  void Number(const char* name, T* to) const {
+    const Napi::Value value = options_.Get(name);
+    if (value.IsNumber()) *to = static_cast<typename Plain<T>::Type>(value.As<Napi::Number>().Int64Value());
+  }
+  void Boolean(const char* name, bool* to) const {
+    const Napi::Value value = options_.Get(name);
+    if (value.IsBoolean()) *to = value.As<Napi::Boolean>().Value();
+  }
+  void String(const char* name, std::optional<std::string>* to) const {
+    const Napi::Value value = options_.Get(name);
+    if (value.IsString()) *to = value.As<Napi::String>().Utf8Value();
+  }
+  bool Has(const char* name) const { return options_.Get(name).IsArray(); }
+
+ private:
+  template <typename T>
+  struct Plain {
+    using Type = T;
+  };
+  template <typename T>
+  struct Plain<std::optional<T>> {
+    using Type = T;
+  };
+  const Napi::Object options_;
+};
+
+ExecOptions ToExecOptions(const Napi::Value& value) {
+  const Reader from(value);
+  ExecOptions to;
+  to.file = from["file"].As<Napi::String>().Utf8Value();
+  to.args = ToStrings(from["args"]);
+  to.env = ToStrings(from["env"]);
+  const auto stdio = ToNumbers<int>(from["stdio"]);  // two for each: its kind, its descriptor
+  for (size_t i = 0; i + 1 < stdio.size(); i += 2)
+    to.stdio.push_back({static_cast<Stdio::Kind>(stdio[i]), stdio[i + 1]});
+  to.passed_fds = ToNumbers<int>(from["passFds"]);
+  from.Boolean("closeFds", &to.close_fds);
+  from.Boolean("restoreSignals", &to.restore_signals);
+  if (from.Has("sigmask")) {
+    to.signal_mask = 0;
+    for (const int signal : ToNumbers<int>(from["sigmask"])) *to.signal_mask |= uint64_t{1} << (signal - 1);
+  }
+  from.Boolean("setsid", &to.setsid);
+  from.Number("processGroup", &to.pgid);
+  from.Number("controllingTerminal", &to.terminal);
+  from.Number("foreground", &to.foreground);
+  from.Number("umask", &to.umask);
+  if (from.Has("rlimits")) {
+    const auto limits = ToNumbers<int64_t>(from["rlimits"]);  // three for each; -1: none
+    for (size_t i = 0; i + 2 < limits.size(); i += 3) {
+      to.limits.push_back(
+          {static_cast<int>(limits[i]), static_cast<uint64_t>(limits[i + 1]), static_cast<uint64_t>(limits[i + 2])});
+    }
+  }
+  from.Number("nice", &to.nice);
+  if (from.Has("affinity")) to.affinity = ToNumbers<uint8_t>(from["affinity"]);
+  from.String("chroot", &to.chroot);
+  from.String("cwd", &to.cwd);
+  from.Boolean("noNewPrivs", &to.no_new_privs);
+  if (from.Has("extraGroups")) to.groups = ToNumbers<gid_t>(from["extraGroups"]);
+  from.Number("gid", &to.gid);
+  from.Number("uid", &to.uid);
+  from.Number("parentDeathSignal", &to.parent_death_signal);
+  return to;
+}
+
+ExecMeans ToMeans(const Napi::Value& value) {
+  ExecMeans means;
+  if (!value.IsObject()) return means;
+  const Reader from(value);
+  from.Boolean("vfork", &means.vfork);
+  from.Boolean("pidfd", &means.pidfd);
+  from.Boolean("closeRange", &means.close_range);
+  from.Boolean("proc", &means.proc);
+  return means;
+}
+
+// (options, means) -> {pid, pidfd, stdio}, or NativeErrorInfo
+Napi::Value StartProgram(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Result<StartedChild> started = ForkExec(ToExecOptions(info[0]), ToMeans(info[1]));
+  if (!started) return ToNativeErrorInfo(env, started.error());
+  StartedChild& child = started.value();
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("pid", child.pid);
+  result.Set("pidfd", child.pidfd.release());
+  Napi::Array stdio = Napi::Array::New(env);
+  for (UniqueFd& fd : child.stdio) stdio.Set(stdio.Length(), fd.release());
+  result.Set("stdio", stdio);
+  return result;
+}
+
+// (pid) -> a descriptor, or -1
+Napi::Value OpenPidfdOf(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), OpenPidfd(info[0].As<Napi::Number>().Int32Value()));
+}
+
+// () -> a socket whose peer is gone, or -1
+Napi::Value LonelySocket(const Napi::CallbackInfo& info) { return Napi::Number::New(info.Env(), OpenLonelySocket()); }
+
+// (pid) -> whether it is there for this process to wait for
+Napi::Value IsChildOf(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), IsChild(info[0].As<Napi::Number>().Int32Value()));
+}
+
+// (name) -> its id, or -1
+template <typename Id, std::optional<Id> (*Find)(const char*)>
+Napi::Value IdOf(const Napi::CallbackInfo& info) {
+  const std::optional<Id> id = Find(info[0].As<Napi::String>().Utf8Value().c_str());
+  return Napi::Number::New(info.Env(), id ? static_cast<double>(*id) : -1);
+}
+
+}  // namespace
+
+void InitExec(Napi::Env env, Napi::Object exports) {
+  exports.Set("startProgram", Napi::Function::New(env, StartProgram, "startProgram"));
+  exports.Set("openPidfd", Napi::Function::New(env, OpenPidfdOf, "openPidfd"));
+  exports.Set("lonelySocket", Napi::Function::New(env, LonelySocket, "lonelySocket"));
+  exports.Set("isChild", Napi::Function::New(env, IsChildOf, "isChild"));
+  exports.Set("userId", Napi::Function::New(env, IdOf<uid_t, UserId>, "userId"));
+  exports.Set("groupId", Napi::Function::New(env, IdOf<gid_t, GroupId>, "groupId"));
+  ChildWatches::Install(env, exports);
+}
+
+}  // namespace atfork::binding

@@ -1,0 +1,34 @@
+import { describe, expect, it } from 'vitest';
+
+import { fixturePasses } from '../helpers/run-fixture';
+
+async function passes(testCase: string, without = 'plain'): Promise<void> {
+  expect(await fixturePasses('fork-exec.cjs', { args: [testCase, without] })).toBe('done\n');
+}
+
+/** What a kernel, or a filter, may have none of; all must then be as it is with it. */
+const without = ['plain', 'vfork', 'pidfd', 'vfork,pidfd', 'closeRange', 'closeRange,proc'];
+
+describe.each(without)('forkExec() without: %s', (missing) => {
+  it('streams, events and what was used', () => passes('streams', missing));
+  it('failures leave nothing', () => passes('failures', missing));
+  it('descriptors', () => passes('descriptors', missing));
+  it('attributes', () => passes('attributes', missing));
+  it('stays with its own children', () => passes('others', missing));
+});
+
+describe.each(['plain', 'pidfd'])('ChildHandle without: %s', (missing) => {
+  it.each(['signals', 'wait', 'lifetimes', 'stolen', 'fromPid', 'forked', 'unref', 'workers'])('%s', (name) =>
+    passes(name, missing),
+  );
+});
+
+describe('forkExec()', () => {
+  it('reads what nobody reads', () => passes('unread'));
+  it('fails at whatever step there is no descriptor left', () => passes('outOfDescriptors'));
+  it('environment', () => passes('environment'));
+  it('stdio', () => passes('stdio'));
+  it('diagnostics channel', () => passes('channel'));
+  it('parentDeathSignal', () => passes('parentDeath'));
+  it('bad input', () => passes('badInput'));
+});
