@@ -46,6 +46,12 @@ Result<std::optional<ChildEnd>> ReapChild(pid_t pid, int pidfd) {
   return std::optional<ChildEnd>(end);
 }
 
+void ReapSilently(pid_t pid, int pidfd) {
+  siginfo_t info = {};
+  while (WaitOnce(pid, pidfd, &info, WEXITED, nullptr) != 0 && errno == EINTR) {
+  }
+}
+
 bool IsChild(pid_t pid) {
   siginfo_t info = {};
   return WaitOnce(pid, -1, &info, WEXITED | WNOHANG | WNOWAIT, nullptr) == 0;

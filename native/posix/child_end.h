@@ -21,6 +21,9 @@ struct ChildEnd {
 // Errors: ECHILD when somebody else reaped it.
 Result<std::optional<ChildEnd>> ReapChild(pid_t pid, int pidfd);
 
+// Waits for the end of the child, and forgets how it ended, should nobody have reaped it yet.
+void ReapSilently(pid_t pid, int pidfd);
+
 // Whether `pid` is a child of this process, running or not, and nobody has reaped it.
 bool IsChild(pid_t pid);
 

@@ -139,15 +139,6 @@ ssize_t AwaitCopy(pid_t pid, int report, void* said, size_t size) {
   return Read(report, said, size);
 }
 
-// It has ended, unless what it said was not its own.
-void Reap(const StartedChild& child, bool may_live) {
-  if (may_live) SignalChild(child.pid, child.pidfd.get(), SIGKILL);
-  // ECHILD: SIGCHLD is ignored, or somebody was faster.
-  siginfo_t info;
-  while (waitid(P_PID, static_cast<id_t>(child.pid), &info, WEXITED) != 0 && errno == EINTR) {
-  }
-}
-
 }  // namespace
 
 Status ReadReport(const ExecPlan& plan, const void* report, ssize_t length) {
@@ -201,7 +192,9 @@ Result<StartedChild> ForkExec(ExecOptions options, const ExecMeans& means) {
                                             : Read(report.get(), said, sizeof said);
   Status started = ReadReport(plan, said, length);
   if (started) return child;
-  Reap(child, started.error().errnum == EPROTO);
+  // It has ended, unless what it said was not its own.
+  if (started.error().errnum == EPROTO) SignalChild(child.pid, child.pidfd.get(), SIGKILL);
+  ReapSilently(child.pid, child.pidfd.get());
   return started.error();
 }
 
