@@ -205,7 +205,7 @@
       "targets": [
         {
           "target_name": "bench",
-          "sources": ["scripts/bench/native/bench.cc", "scripts/bench/native/locks.cc"],
+          "sources": ["scripts/bench/native/bench.cc", "scripts/bench/native/exec.cc", "scripts/bench/native/locks.cc"],
           "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
           "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS", "NODE_ADDON_API_DISABLE_DEPRECATED"]
         }

@@ -28,6 +28,7 @@ const figures = [
   'around-a-fork',
   'random',
   'locks',
+  'fork-exec',
 ];
 const longFigures = ['churn'];
 

@@ -19,6 +19,7 @@
 #include <cstring>
 #include <vector>
 
+#include "exec.h"
 #include "locks.h"
 
 namespace {
@@ -175,6 +176,7 @@ Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("makePipe", Napi::Function::New(env, MakePipe));
   exports.Set("startControl", Napi::Function::New(env, StartControl));
   exports.Set("controlRoundTrip", Napi::Function::New(env, ControlRoundTrip));
+  InitExec(env, exports);
   InitLocks(env, exports);
   return exports;
 }
