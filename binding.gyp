@@ -149,6 +149,8 @@
             "test/native/c_api_test.cc",
             "test/native/confine_test.cc",
             "test/native/exec_test.cc",
+            "test/native/fork_exec_fds_test.cc",
+            "test/native/fork_exec_process_test.cc",
             "test/native/fork_exec_test.cc",
             "test/native/fork_lock_test.cc",
             "test/native/fork_permit_test.cc",

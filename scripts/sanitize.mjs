@@ -9,7 +9,7 @@
  * Exit:   0 all passed, 1 not, 100 usage, or no clang++.
  */
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 
@@ -66,7 +66,7 @@ const sanitizers = {
       vfork_runs_no_handlers: noVfork,
       waiter_of_another_generation_is_cancelled: simulated,
       waiter_of_another_generation_takes_nobodys_turn: simulated,
-      ...Object.fromEntries(testsIn('fork_exec_test.cc').map((name) => [name, ownClone])),
+      ...Object.fromEntries(testsOfForkExec().map((name) => [name, ownClone])),
     },
   },
 };
@@ -82,8 +82,10 @@ const names = wanted.length > 0 ? wanted : Object.keys(sanitizers);
 const results = names.map((name) => test(name, sanitizers[name]));
 process.exitCode = results.every(Boolean) ? 0 : 1;
 
-function testsIn(file) {
-  const text = readFileSync(path.join(root, 'test', 'native', file), 'utf8');
+function testsOfForkExec() {
+  const here = path.join(root, 'test', 'native');
+  const files = readdirSync(here).filter((name) => /^fork_exec\w*_test\.cc$/.test(name));
+  const text = files.map((name) => readFileSync(path.join(here, name), 'utf8')).join('\n');
   return [...text.matchAll(/^TEST\((\w+)\)/gm)].map(([, name]) => name);
 }
 

@@ -14,21 +14,12 @@ describe.each(without)('forkExec() without: %s', (missing) => {
   it('failures leave nothing', () => passes('failures', missing));
   it('descriptors', () => passes('descriptors', missing));
   it('attributes', () => passes('attributes', missing));
-  it('stays with its own children', () => passes('others', missing));
-});
-
-describe.each(['plain', 'pidfd'])('ChildHandle without: %s', (missing) => {
-  it.each(['signals', 'wait', 'lifetimes', 'stolen', 'fromPid', 'forked', 'unref', 'workers'])('%s', (name) =>
-    passes(name, missing),
-  );
 });
 
 describe('forkExec()', () => {
-  it('reads what nobody reads', () => passes('unread'));
   it('fails at whatever step there is no descriptor left', () => passes('outOfDescriptors'));
   it('environment', () => passes('environment'));
   it('stdio', () => passes('stdio'));
-  it('diagnostics channel', () => passes('channel'));
   it('parentDeathSignal', () => passes('parentDeath'));
   it('bad input', () => passes('badInput'));
 });

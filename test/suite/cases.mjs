@@ -22,6 +22,7 @@ const churn = { file: 'suite/churn.cjs', execArgv: ['--expose-gc', '--max-semi-s
 const hdf5Addon = fileURLToPath(new URL('../../examples/hdf5/build/Release/hdf5.node', import.meta.url));
 export const hdf5 = withHdf5();
 
+/** @returns {{ unless?: string }} why its cases are left out, if they are */
 function withHdf5() {
   if (!existsSync(hdf5Addon)) return { unless: 'no libhdf5-dev here: examples/hdf5 was not built' };
   try {

@@ -1,0 +1,23 @@
+import { describe, expect, it } from 'vitest';
+
+import { fixturePasses } from '../helpers/run-fixture';
+
+const cases = [
+  'signals',
+  'wait',
+  'lifetimes',
+  'stolen',
+  'others',
+  'fromPid',
+  'forked',
+  'unref',
+  'workers',
+  'unread',
+  'channel',
+];
+
+describe.each(['plain', 'pidfd'])('ChildHandle without: %s', (without) => {
+  it.each(cases)('%s', async (name) => {
+    expect(await fixturePasses('child-handle.cjs', { args: [name, without] })).toBe('done\n');
+  });
+});
