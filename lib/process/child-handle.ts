@@ -105,6 +105,7 @@ export class ChildHandle extends EventEmitter {
   #failure: Error | null = null;
   #timers = new Set<NodeJS.Timeout>();
   #waits = 0;
+  #unlisten: (() => void) | undefined;
   readonly #forget = (): void => {
     this.#fail(noChild(this.pid, 'it is a child of this process’s parent'), true);
   };
@@ -235,9 +236,9 @@ export class ChildHandle extends EventEmitter {
       });
     };
     signal.addEventListener('abort', abort, { once: true });
-    this.once('exit', () => {
+    this.#unlisten = (): void => {
       signal.removeEventListener('abort', abort);
-    });
+    };
   }
 
   #end(): void {
@@ -348,6 +349,7 @@ export class ChildHandle extends EventEmitter {
     if (this.#watch !== null) this.#watches.end(this.#watch);
     this.#watch = null;
     for (const timer of this.#timers) clearTimeout(timer);
+    this.#unlisten?.();
     living.delete(this);
     parentsWaits.delete(this.#forget);
   }
