@@ -174,7 +174,7 @@ function lifetimeOf({
 }
 
 /** `NAME=value` of each that is not undefined, as child_process has it. */
-export function environment(env: unknown, name: string): string[] {
+function environment(env: unknown, name: string): string[] {
   validateObject(env, name);
   const pairs: string[] = [];
   for (const [key, value] of Object.entries(env) as [string, unknown][]) {

@@ -1,7 +1,6 @@
 // exec_child.cc - see exec_child.h.
-// Runs in:  the child of ForkExec (posix/fork_exec), which shares the parent's memory, its thread's TLS included, or
-// has
-//           a copy. On a stack of its own.
+// Runs in:  the child of ForkExec (posix/fork_exec), on a stack of its own or, as a copy, on the parent's. It may share
+//           the parent's memory, TLS of the calling thread included.
 // Calls:    system calls only, raw: libc's wrappers of setuid(2) and its kin signal all threads of what libc takes for
 //           this process, the parent; those of open(2) and others are points of cancellation.
 // Rests on: execve(2), credentials(7), close_range(2), setpgid(2), prctl(2). The order is that of CPython's child_exec.
@@ -15,6 +14,8 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "child/directory_entry.h"
 
 #ifndef SYS_close_range
 #define SYS_close_range 436  // one number on every architecture
@@ -81,12 +82,10 @@ int Duplicate(int fd, int least, const Place& place) {
   return static_cast<int>(copy);
 }
 
-// Every source that a target could overwrite first is moved out of the way; so are the targets of the pipe.
+// Every source that a target could overwrite first is moved out of the way; so is the pipe.
 void MoveOutOfTheWay(const ExecRequest& request, Place* place) {
   const int count = request.fd_count;
-  if (place->error_fd < count) {
-    place->error_fd = Duplicate(place->error_fd, count, *place);
-  }
+  if (place->error_fd < count) place->error_fd = Duplicate(place->error_fd, count, *place);
   for (int i = 0; i < count; ++i) {
     FdAction* const action = &request.fds[i];
     place->index = action->target;
@@ -168,21 +167,14 @@ bool IsToBeClosed(const ExecRequest& request, const Place& place, int fd) {
 }
 
 void CloseListed(const ExecRequest& request, const Place& place) {
-  struct Entry {
-    uint64_t inode;
-    int64_t offset;
-    unsigned short length;
-    unsigned char type;
-    char name[1];
-  };
   const auto folder = static_cast<int>(
       Check(syscall(SYS_openat, AT_FDCWD, "/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC), place));
-  alignas(Entry) char entries[1024];
+  alignas(DirectoryEntry) char entries[1024];
   long length;
   // Where reading goes on is the next number: what has been closed meanwhile does no harm.
   while ((length = Check(syscall(SYS_getdents64, folder, entries, sizeof entries), place)) > 0) {
     for (long at = 0; at < length;) {
-      const auto* entry = reinterpret_cast<const Entry*>(entries + at);
+      const auto* entry = reinterpret_cast<const DirectoryEntry*>(entries + at);
       at += entry->length;
       int fd = 0;
       const char* digit = entry->name;

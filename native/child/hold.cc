@@ -12,6 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "child/directory_entry.h"
+
 namespace atfork::child {
 namespace {
 
@@ -82,13 +84,6 @@ uintptr_t Hexadecimal(const char* text) {
 
 // Does any thread wait on the word that the kernel clears at this thread's end? That is what pthread_join(3) does.
 bool IsJoined(const RestartRecord* record) {
-  struct Entry {
-    uint64_t inode;
-    int64_t offset;
-    unsigned short length;
-    unsigned char type;
-    char name[1];
-  };
   const int directory =
       static_cast<int>(syscall(SYS_openat, AT_FDCWD, "/proc/self/task", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (directory < 0) return true;  // cannot be told: rather let it end than hang
@@ -98,7 +93,7 @@ bool IsJoined(const RestartRecord* record) {
   long length;
   while (!joined && (length = syscall(SYS_getdents64, directory, entries, sizeof entries)) > 0) {
     for (long at = 0; at < length && !joined;) {
-      const auto* entry = reinterpret_cast<const Entry*>(entries + at);
+      const auto* entry = reinterpret_cast<const DirectoryEntry*>(entries + at);
       at += entry->length;
       TaskPath(path, entry->name, "/syscall");
       const long got = ReadFile(path, text, sizeof text);

@@ -1,8 +1,7 @@
 // fork_exec.cc - starts another program from a process of any size and with any number of threads.
 // Runs in:  the parent or a complete child, any thread. Not async-signal-safe.
-// Calls:    clone(2), pipe2(2), read(2), waitid(2), prctl(2), and what exec_plan.h lists. Allocates, in the parent
-// only.
-//           No handler of pthread_atfork(3) runs, as with vfork(2) and posix_spawn(3).
+// Calls:    clone(2), pipe2(2), read(2), poll(2), fcntl(2), waitid(2), and what exec_plan.h and dumpable.h list.
+//           Allocates, in the parent only. No handler of pthread_atfork(3) runs, as with vfork(2) and posix_spawn(3).
 // Returns:  Result<StartedChild>; an error's `stage` says where the child was. EINTR: retried.
 //
 // The child is made with CLONE_VM and CLONE_VFORK: it borrows the parent's memory, so nothing is copied however much
@@ -10,9 +9,13 @@
 // with nothing but its request and a stack of its own (child/exec_child). Where a filter refuses such a clone, the
 // child is a copy, as of fork(2).
 //
-// The child reports a failure through a pipe that execve(2) closes. After CLONE_VFORK it is all in there, or nothing
-// is. A copy is waited for; but another process may hold the pipe open, one that a thread forks at the same time. So
-// now and then it is asked whether the child itself still has it.
+// The child reports a failure through a pipe. After CLONE_VFORK it is all in there, or nothing is. A copy is waited
+// for. That the pipe is closed would not tell, since a process that another thread forks at the same time may have it,
+// too. So the copy locks it (fcntl(2)): such a lock is one process's alone, and goes when that one executes its
+// program, which closes the descriptor, or ends.
+//
+// All signals are blocked throughout: so no fork() of this library falls in between, whose child would have the
+// program's ends of pipes, and hold them open.
 #include "posix/fork_exec.h"
 
 #include <fcntl.h>
