@@ -14,17 +14,12 @@
 #include <string_view>
 #include <utility>
 
+#include "child/directory_entry.h"
+
 namespace atfork {
 namespace {
 
-// The kernel's record of getdents64(2).
-struct DirectoryEntry {
-  uint64_t inode;
-  int64_t offset;
-  uint16_t length;
-  uint8_t type;
-  char name[];
-};
+using child::DirectoryEntry;
 
 // "<tid>/<file>" without stdio, which may lock and allocate.
 class TaskPath {
