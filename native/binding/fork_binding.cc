@@ -10,6 +10,7 @@
 #include "runtime/loop_fds.h"
 #include "runtime/profile_files.h"
 #include "runtime/runtime_threads.h"
+#include "runtime/thread_kinds.h"
 #include "runtime/thread_roles.h"
 #include "runtime/worker_aborts.h"
 
@@ -131,8 +132,10 @@ Napi::Value EventLoops(const Napi::CallbackInfo& info) { return Napi::Number::Ne
 
 // loadFork(isMainThread) -> null or a NativeErrorInfo: why fork() cannot be offered.
 Napi::Value LoadFork(const Napi::CallbackInfo& info) {
+  // Where this fails, so does what fork() needs, which says why.
+  Status kinds = runtime::LoadThreadKinds();
   if (!info[0].As<Napi::Boolean>().Value()) {
-    runtime::LearnWorkerRoutineFromThisThread();
+    if (kinds) runtime::LearnWorkerRoutineFromThisThread();
     return info.Env().Null();
   }
   Status loaded = runtime::LoadFork();

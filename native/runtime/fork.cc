@@ -285,7 +285,6 @@ Status LoadFork() {
   LoadChildLimits();
   FindOpenssl();
   loaded = WatchThreadStarts();
-  if (loaded) SetThreadClassifier(ClassifyThread);
   if (loaded) loaded = LoadRuntimeThreads();
   if (loaded) loaded = WatchHeapMappings();
   if (loaded) loaded = WatchLoopFds();

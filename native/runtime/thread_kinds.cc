@@ -66,6 +66,12 @@ void LearnKind(uintptr_t routine) {
 
 }  // namespace
 
+Status LoadThreadKinds() {
+  Status learned = LearnThreadRoles();
+  if (learned) SetThreadClassifier(ClassifyThread);
+  return learned;
+}
+
 ThreadClass ClassifyThread(const ThreadRecord& record) {
   if (record.tid != getpid()) LearnKind(record.start_routine);
   return ClassifyKnownThread(record);

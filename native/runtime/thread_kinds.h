@@ -6,9 +6,14 @@
 #ifndef ATFORK_RUNTIME_THREAD_KINDS_H_
 #define ATFORK_RUNTIME_THREAD_KINDS_H_
 
+#include "posix/result.h"
 #include "posix/thread_census.h"
 
 namespace atfork::runtime {
+
+// Makes this what threads() says. Any thread, at load. Where fork() cannot be offered for some other reason, and in a
+// Worker of a process whose main thread has not loaded this, threads are told all the same.
+Status LoadThreadKinds();
 
 // For threads(): posix/thread_census.h, SetThreadClassifier. Any thread.
 ThreadClass ClassifyThread(const ThreadRecord& record);

@@ -1,5 +1,6 @@
 // thread_roles.cc - see thread_roles.h.
-// Runs in:  the watcher on whichever thread starts one; the rest on the main thread but for Learn*FromThisThread.
+// Runs in:  the watcher on whichever thread starts one; the rest on the main thread but for LearnThreadRoles and
+//           Learn*FromThisThread.
 // Locks:    `state.lock`, for a few instructions, around what the watcher shares with the main thread; over a fork.
 #include "runtime/thread_roles.h"
 
@@ -68,15 +69,27 @@ void AddWorkerRoutine(uintptr_t routine) {
   }
 }
 
-}  // namespace
-
-Status WatchThreadStarts() {
+Status Learn() {
   Result<ThreadLayout> layout = LearnThreadLayout();
   if (!layout) return layout.error();
   state.layout = layout.value();
   Result<ModuleSpan> runtime = FindRuntimeModule();
   if (!runtime) return runtime.error();
   state.runtime = runtime.value();
+  return Unit{};
+}
+
+}  // namespace
+
+Status LearnThreadRoles() {
+  // Process-wide; a Worker may be the first to load this.
+  static const Status learned = Learn();
+  return learned;
+}
+
+Status WatchThreadStarts() {
+  Status learned = LearnThreadRoles();
+  if (!learned) return learned;
   return ReplaceImport("pthread_create", reinterpret_cast<void*>(WatchedPthreadCreate),
                        reinterpret_cast<void**>(&state.pthread_create));
 }

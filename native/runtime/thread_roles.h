@@ -13,6 +13,9 @@
 
 namespace atfork::runtime {
 
+// Learns what threads are told by, once. Any thread; nothing below says anything before.
+Status LearnThreadRoles();
+
 // Begins to watch which threads the runtime starts. Main thread, once, at load.
 Status WatchThreadStarts();
 

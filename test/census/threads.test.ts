@@ -10,8 +10,11 @@ interface Census {
   listed: ThreadInfo[];
 }
 
-test('lists every thread of the process, and what started it', async () => {
-  const { pid, program, tids, listed } = JSON.parse(await fixturePasses('print-threads.cjs')) as Census;
+test.each([
+  ['lists every thread of the process, and what started it', []],
+  ['does so in a Worker of a process whose main thread has not loaded the package', ['worker']],
+])('%s', async (_, args) => {
+  const { pid, program, tids, listed } = JSON.parse(await fixturePasses('print-threads.cjs', { args })) as Census;
   expect(listed.map((thread) => thread.tid).sort()).toEqual(tids.sort());
   // Four V8 workers, the delayed-task thread, four of libuv's pool, a Worker, and the main thread.
   expect(listed.length).toBeGreaterThanOrEqual(11);
