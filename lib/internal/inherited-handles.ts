@@ -5,11 +5,13 @@
  */
 import type { ChildProcess } from 'node:child_process';
 import type * as dgramModule from 'node:dgram';
+import { EventEmitter } from 'node:events';
 import type * as fs from 'node:fs';
 import type * as netModule from 'node:net';
 
 import { errnoName } from '../errors';
 import { type Owner, activeHandles, handleName, isStdio } from './active-handles';
+import { instancesOf } from './heap-instances';
 import { leaveCluster } from './inherited-cluster';
 import { type HttpSocket, destroyConnections } from './inherited-connections';
 import { hasLoaded, loadedNet } from './loaded-modules';
@@ -41,6 +43,7 @@ export function giveUpHandles(native: NativeHandles, kept: KeptHandles, isRehear
 
 function giveUpObjects(owners: object[], kept: KeptHandles): void {
   const { Socket, Server, DatagramSocket } = loadedClasses();
+  let watches = false;
   const sockets: HttpSocket[] = [];
   const rest: object[] = [];
   for (const owner of owners) {
@@ -60,10 +63,12 @@ function giveUpObjects(owners: object[], kept: KeptHandles): void {
       if (!kept.datagrams) closeDatagramSocket(owner);
     } else if (Server !== null && owner instanceof Server) {
       if (!kept.servers) closeServer(owner);
-    } else if (!kept.watchers && handleName(owner) === 'FSEvent') {
-      (owner as fs.FSWatcher).close();
+    } else if (!kept.watchers && isWatcher(owner)) {
+      watches = true;
+      owner.close();
     }
   }
+  if (watches && hasLoaded('internal/fs/recursive_watch')) closeRecursiveWatchers();
 }
 
 /** Of modules that the process uses: a child does not load them only to look. */
@@ -76,6 +81,11 @@ function loadedClasses(): {
   // eslint-disable-next-line @typescript-eslint/no-require-imports -- see above
   const dgram = hasLoaded('dgram') ? (require('node:dgram') as typeof dgramModule) : null;
   return { Socket: net?.Socket ?? null, Server: net?.Server ?? null, DatagramSocket: dgram?.Socket ?? null };
+}
+
+/** An FSWatcher, or the handle itself, which fs.promises.watch has without one. */
+function isWatcher(owner: object): owner is fs.FSWatcher {
+  return handleName(owner) === 'FSEvent' || owner.constructor.name === 'FSEvent';
 }
 
 /** By its name: there is no use in loading node:child_process for those who have none. */
@@ -110,6 +120,20 @@ function disconnect(owners: object[]): void {
 function closeChildProcess(child: ChildProcess & Owner): void {
   child._handle?.close?.();
   child._handle = null;
+}
+
+/**
+ * The watcher of a folder and all below it consists of others, which are closed already; it has no handle, and they do not know
+ * it. It is told by what fs.watch calls, lib/internal/fs/recursive_watch.js.
+ */
+function closeRecursiveWatchers(): void {
+  for (const emitter of instancesOf(EventEmitter) ?? []) {
+    if (hidden(Object.getPrototypeOf(emitter) as object, 'kFSWatchStart') === undefined) continue;
+    // Not within fork(), since it emits 'close' at once.
+    process.nextTick(() => {
+      (emitter as fs.FSWatcher).close();
+    });
+  }
 }
 
 function closeDatagramSocket(socket: dgramModule.Socket): void {

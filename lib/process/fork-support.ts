@@ -6,6 +6,7 @@ import { isMainThread } from 'node:worker_threads';
 
 import { isUnavailable, loadBinding, nativeBinding } from '../binding';
 import { ForkError, codes, fromNative } from '../errors';
+import { watchQueries } from '../internal/dns-queries';
 import { profileNames } from '../internal/profiles';
 import { learnMathRandom } from '../internal/randomness';
 import { watchWebSockets } from '../internal/undici';
@@ -44,6 +45,6 @@ function prepare(): ForkError | null {
   const unwatched = profiles === null ? null : binding.watchProfileFiles(profiles);
   if (unwatched !== null) return fromNative(ForkError, unwatched);
   watchWebSockets();
-  const incomplete = watchWorkers(binding);
+  const incomplete = watchQueries() ?? watchWorkers(binding);
   return incomplete === null ? null : refusal('ERR_ATFORK_UNSUPPORTED', incomplete);
 }

@@ -1,5 +1,6 @@
 /** What is left to be done in JavaScript in a forked child, before its own code goes on. */
 import type { NativeBinding } from '../binding';
+import { dropQueries } from '../internal/dns-queries';
 import { instancesOf } from '../internal/heap-instances';
 import { giveUpHandles } from '../internal/inherited-handles';
 import { forgetParentsWaits } from '../internal/parents-waits';
@@ -35,6 +36,7 @@ export function beginChild(native: NativeBinding, inherited: Inherited, isRehear
   } catch (error) {
     if (!isRehearsal) throwLater(error);
   }
+  if (!isRehearsal) attempt(dropQueries);
   if (!inherited.timers) attempt(clearTimers);
   if (!inherited.exitListeners) process.removeAllListeners('exit');
   if (hasReports() && !isRehearsal) attempt(renameReports);

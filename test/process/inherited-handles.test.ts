@@ -25,8 +25,15 @@ describe('a child closes what it has inherited, and nobody else notices', () => 
   it.each(['ofServer', 'overSocket', 'insideTls'])('with 10 MB queued on TLS over another socket: %s', passesTls);
   it.each(['idle', 'beingRead', 'handshake', 'https', 'http2'])('TLS: %s', passesTls);
   it('http2', () => passesHttp('http2'));
-  it.each(['queries', 'channels', 'channelOnStdin', 'datagrams', 'watchers'])('%s', passes);
+  it.each(['channels', 'channelOnStdin', 'datagrams', 'watchers', 'watchedByPromise'])('%s', passes);
 });
+
+it.each(['callback', 'promise', 'reverse', 'defaultResolver', 'answered', 'failed'])(
+  'a DNS query: %s',
+  async (name) => {
+    expect(await fixturePasses('inherited-queries.cjs', { args: [name] })).toBe('done\n');
+  },
+);
 
 it.each([
   ['opened', []],
