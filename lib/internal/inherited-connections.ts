@@ -11,7 +11,7 @@ import type * as tlsModule from 'node:tls';
 import { hasLoaded } from './loaded-modules';
 import { type Emitter, hidden, mute, silence } from './silence';
 import { throwLater } from './throw-later';
-import { dispatcherClients, renewDispatchers, silenceWebSockets } from './undici';
+import { abandonRequests, clientOf, silenceWebSockets, usesUndici } from './undici';
 
 type HttpMessage = Emitter & { res?: HttpMessage; req?: HttpMessage; agent?: httpModule.Agent };
 export type HttpSocket = netModule.Socket & {
@@ -26,14 +26,14 @@ const failures = ['error', 'abort', 'aborted', 'timeout'];
 export function destroyConnections(inherited: HttpSocket[], Socket: typeof netModule.Socket | null): void {
   if (inherited.length === 0) return;
   const sockets = withTlsSockets(inherited);
-  const abandoned = dispatcherClients();
-  if (abandoned.size > 0) renewDispatchers();
+  const fetches = usesUndici();
+  if (fetches) abandonRequests(sockets);
   silenceWebSockets();
   // Only who has somebody else on it fails more than itself.
-  const isShared = abandoned.size > 0 || hasLoaded('http2');
+  const isShared = fetches || hasLoaded('http2');
   if (hasLoaded('_http_client')) dropRequests(sockets);
   for (const socket of sockets) {
-    if (isShared) dropUsers(socket, abandoned);
+    if (isShared) dropUsers(socket);
     // TLS says more when it is closed early; other classes are a program's. One of node:net is silent itself.
     if (socket.constructor !== Socket) silence(socket, failures);
     leavePending(socket);
@@ -97,11 +97,11 @@ function leavePending(stream: Duplex): void {
 }
 
 /** HTTP/2 sessions and undici's clients on this connection. */
-function dropUsers(socket: HttpSocket, abandoned: Set<unknown>): void {
+function dropUsers(socket: HttpSocket): void {
   const session = sessionOf(socket);
   if (session) dropSession(session);
   // What had been asked there belongs to the parent: it must not fail here, as it would with its connection.
-  if (abandoned.has(hidden(socket, 'client'))) socket.removeAllListeners();
+  if (clientOf(socket) !== undefined) socket.removeAllListeners();
 }
 
 /** Its key is a symbol that Node 20 to 26 forget to export to where it is used: the session is under `undefined`. */

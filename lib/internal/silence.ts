@@ -42,6 +42,16 @@ export function silenceForNow(emitter: Emitter, isSilent: (event: string | symbo
 
 /** The value of the property whose key is a symbol that is described so: where Node's modules keep what is their own. */
 export function hidden(object: object, description: string): unknown {
-  const symbol = Object.getOwnPropertySymbols(object).find((key) => key.description === description);
+  const symbol = hiddenKey(object, description);
   return symbol === undefined ? undefined : (Reflect.get(object, symbol) as unknown);
+}
+
+/** Sets it, if it is there. */
+export function setHidden(object: object, description: string, value: unknown): void {
+  const symbol = hiddenKey(object, description);
+  if (symbol !== undefined) Reflect.set(object, symbol, value);
+}
+
+function hiddenKey(object: object, description: string): symbol | undefined {
+  return Object.getOwnPropertySymbols(object).find((key) => key.description === description);
 }

@@ -28,6 +28,16 @@ describe('a child closes what it has inherited, and nobody else notices', () => 
   it.each(['channels', 'channelOnStdin', 'datagrams', 'watchers', 'watchedByPromise'])('%s', passes);
 });
 
+describe('dispatchers of undici', () => {
+  const cases = ['agent', 'agentOfOneConnection', 'pool', 'poolOfOneConnection', 'poolInAgent', 'client', 'composed'];
+  it.each([...cases, 'global', 'ofNode', 'proxyAgent', 'environmentsProxy', 'connecting', 'whileReading'])(
+    '%s',
+    async (name) => {
+      expect(await fixturePasses('inherited-undici.cjs', { args: [name] })).toBe('done\n');
+    },
+  );
+});
+
 it.each(['callback', 'promise', 'reverse', 'defaultResolver', 'answered', 'failed'])(
   'a DNS query: %s',
   async (name) => {
