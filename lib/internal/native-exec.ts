@@ -1,27 +1,35 @@
-/** What native/binding/exec_binding.cc and child_watches.cc offer to JavaScript: programs started, and their ends. Types only. */
+/** What native/binding/exec_binding.cc and child_watches.cc offer to JavaScript: programs started, and their ends. */
 import type { NativeResult } from './native-result';
 import type { NativeWaitStatus } from './native-process';
 
 /** Of one descriptor of the program: native/posix/exec_plan.h. */
 export const stdioKind = { null: 0, input: 1, output: 2, socket: 3, inherit: 4, untouched: 5 } as const;
 
-/** What is absent is as it is by default. */
-export interface NativeExecOptions {
+/** Bits of `NativeExecRequest.flags`. */
+export const execFlags = { closeFds: 1, restoreSignals: 2, setsid: 4, noNewPrivs: 8 } as const;
+
+/** Texts of which each ends with a null byte. */
+export type NullTerminated = string;
+
+export interface NativeExecRequest {
   /** Looked up in PATH of `env` unless it has a slash. */
   file: string;
   /** argv[0] included. */
-  args: readonly string[];
-  /** `NAME=value` */
-  env: readonly string[];
+  args: NullTerminated;
+  /** `NAME=value`; null: this process's own, which no other thread may change meanwhile. */
+  env: NullTerminated | null;
   /** Two for each descriptor: its `stdioKind`, and for `inherit` which. */
   stdio: readonly number[];
   /** Ascending. */
   passFds: readonly number[];
-  closeFds?: boolean | undefined;
-  restoreSignals?: boolean | undefined;
+  flags: number;
+  rest: NativeExecRest | undefined;
+}
+
+/** What few programs need. What is absent is as it is by default. */
+export interface NativeExecRest {
   /** Numbers. */
   sigmask?: readonly number[] | undefined;
-  setsid?: boolean | undefined;
   processGroup?: number | undefined;
   controllingTerminal?: number | undefined;
   foreground?: number | undefined;
@@ -33,7 +41,6 @@ export interface NativeExecOptions {
   affinity?: readonly number[] | undefined;
   chroot?: string | undefined;
   cwd?: string | undefined;
-  noNewPrivs?: boolean | undefined;
   extraGroups?: readonly number[] | undefined;
   gid?: number | undefined;
   uid?: number | undefined;
@@ -77,7 +84,17 @@ export interface NativeChildWatches {
 }
 
 export interface NativeExec {
-  startProgram(options: NativeExecOptions, means?: NativeExecMeans): NativeResult<NativeStartedProgram>;
+  /** The members of a NativeExecRequest, in their order: to read them off an object would take N-API ten times as long. */
+  startProgram(
+    file: string,
+    args: NullTerminated,
+    env: NullTerminated | null,
+    stdio: readonly number[],
+    passFds: readonly number[],
+    flags: number,
+    rest: NativeExecRest | undefined,
+    means?: NativeExecMeans,
+  ): NativeResult<NativeStartedProgram>;
   /** -1: the kernel has none. */
   openPidfd(pid: number): number;
   /** A socket whose peer is gone, or -1. */
@@ -88,4 +105,15 @@ export interface NativeExec {
   userId(name: string): number;
   groupId(name: string): number;
   readonly childWatches: NativeChildWatches;
+}
+
+export function startProgram(
+  native: NativeExec,
+  { file, args, env, stdio, passFds, flags, rest }: NativeExecRequest,
+): NativeResult<NativeStartedProgram> {
+  return native.startProgram(file, args, env, stdio, passFds, flags, rest);
+}
+
+export function nullTerminated(texts: readonly string[]): NullTerminated {
+  return texts.length === 0 ? '' : `${texts.join('\0')}\0`;
 }

@@ -26,6 +26,9 @@ const { terminate } = Worker.prototype;
 /** Weak: a Worker that ended may be collected. */
 let known: WeakRef<Worker>[] = [];
 
+/** Whether the list is kept. */
+let isWatching = false;
+
 /** Keeps the list from here on. Returns why it cannot be complete, or null. */
 export function watchWorkers(native: NativeFork): string | null {
   diagnosticsChannel.subscribe('worker_threads', (message) => {
@@ -33,7 +36,14 @@ export function watchWorkers(native: NativeFork): string | null {
     native.learnWorkerRoutine(isNodes(worker));
     add(worker);
   });
-  return native.eventLoops() > ordinaryLoops ? addEarlierWorkers(native) : null;
+  const incomplete = native.eventLoops() > ordinaryLoops ? addEarlierWorkers(native) : null;
+  isWatching = incomplete === null;
+  return incomplete;
+}
+
+/** Whether there may be any. One that another one started does not outlive it. */
+export function hasWorkers(): boolean {
+  return !isWatching || known.some((reference) => isLive(reference.deref()));
 }
 
 /** Those of the program whose 'exit' has not been emitted. */

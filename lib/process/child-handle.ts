@@ -1,6 +1,6 @@
 /** A child process: one that forkExec() started, or that fork() made. */
 import * as diagnosticsChannel from 'node:diagnostics_channel';
-import { EventEmitter, once } from 'node:events';
+import { EventEmitter } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
 import type { Duplex } from 'node:stream';
 
@@ -104,7 +104,7 @@ export class ChildHandle extends EventEmitter {
   #status: WaitStatus | null = null;
   #failure: Error | null = null;
   #timers = new Set<NodeJS.Timeout>();
-  #waits = 0;
+  readonly #waits = new Set<() => void>();
   #unlisten: (() => void) | undefined;
   readonly #forget = (): void => {
     this.#fail(noChild(this.pid, 'it is a child of this process’s parent'), true);
@@ -136,7 +136,7 @@ export class ChildHandle extends EventEmitter {
     living.add(this);
     parentsWaits.add(this.#forget);
     if (lifetime !== null) this.#limit(lifetime);
-    channel.publish({ type: 'start', child: this } satisfies ChildMessage);
+    this.#publish('start');
   }
 
   /**
@@ -262,29 +262,25 @@ export class ChildHandle extends EventEmitter {
     }
   }
 
-  async #untilEnd(timeout: number, signal: AbortSignal | undefined): Promise<void> {
-    const over = new AbortController();
-    const timer =
-      timeout > longestTimer
-        ? undefined
-        : setTimeout(() => {
-            over.abort();
-          }, timeout);
-    const giveUp = (): void => {
-      over.abort();
-    };
-    signal?.addEventListener('abort', giveUp, { once: true });
-    ++this.#waits;
-    try {
-      await once(this, ended, { signal: over.signal });
-    } catch (error) {
-      if (!over.signal.aborted) throw error;
-      signal?.throwIfAborted();
-    } finally {
-      --this.#waits;
-      clearTimeout(timer);
-      signal?.removeEventListener('abort', giveUp);
-    }
+  #untilEnd(timeout: number, signal: AbortSignal | undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const leave = (): void => {
+        this.#waits.delete(finish);
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', abort);
+      };
+      const finish = (): void => {
+        leave();
+        resolve();
+      };
+      const abort = (): void => {
+        leave();
+        reject(signal?.reason as Error);
+      };
+      const timer = timeout > longestTimer ? undefined : setTimeout(finish, timeout);
+      signal?.addEventListener('abort', abort, { once: true });
+      this.#waits.add(finish);
+    });
   }
 
   #look(): void {
@@ -318,30 +314,39 @@ export class ChildHandle extends EventEmitter {
     this.resourceUsage = usageOf(end);
     this.#leave();
     this.stdin?.destroy();
-    this.emit(ended);
+    for (const finish of this.#waits) finish();
     this.emit('exit', this.exitCode, this.signalCode);
-    channel.publish({ type: 'end', child: this } satisfies ChildMessage);
+    this.#publish('end');
     process.nextTick(() => {
-      void this.#close();
+      this.#close();
     });
   }
 
+  #publish(type: ChildMessage['type']): void {
+    if (channel.hasSubscribers) channel.publish({ type, child: this } satisfies ChildMessage);
+  }
+
   /** As child_process: what nobody reads is read to its end, or there would be no 'close'. */
-  async #close(): Promise<void> {
-    const open = this.stdio.filter((stream) => stream !== null && !stream.closed) as Duplex[];
-    for (const stream of open) {
+  #close(): void {
+    let open = 1;
+    const closed = (): void => {
+      if (--open === 0) this.emit('close', this.exitCode, this.signalCode);
+    };
+    for (const stream of this.stdio) {
+      if (stream === null || stream.closed) continue;
+      ++open;
+      stream.once('close', closed);
       if (stream.readableFlowing === null) stream.resume();
     }
-    await Promise.all(open.map((stream) => new Promise((resolve) => stream.once('close', resolve))));
-    this.emit('close', this.exitCode, this.signalCode);
+    closed();
   }
 
   #fail(failure: Error, isSilent: boolean): void {
     this.#failure = failure;
     this.#leave();
-    const isHeard = this.#waits > 0;
+    const isHeard = this.#waits.size > 0;
     if (isSilent) return;
-    this.emit(ended);
+    for (const finish of this.#waits) finish();
     if (!isHeard || this.listenerCount('error') > 0) this.emit('error', failure);
   }
 
@@ -354,9 +359,6 @@ export class ChildHandle extends EventEmitter {
     parentsWaits.delete(this.#forget);
   }
 }
-
-/** For wait(): whoever listens to 'exit' must not be one more than the program knows of. */
-const ended = Symbol('ended');
 
 function noChild(pid: number, why: string): WaitError {
   return new WaitError(`ECHILD: no child processes: ${String(pid)}: ${why}`, { code: 'ECHILD', errno: -errno.ECHILD });

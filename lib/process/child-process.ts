@@ -10,10 +10,11 @@ import { promisify } from 'node:util';
 
 import { nativeBinding } from '../binding';
 import { errno } from '../internal/errno';
-import { type NativeExecOptions, stdioKind } from '../internal/native-exec';
+import { type NativeExecRequest, execFlags, nullTerminated, startProgram, stdioKind } from '../internal/native-exec';
 import { isFailure } from '../internal/native-result';
 import { ownOnly } from '../internal/validate';
 import { parentsWaits } from '../internal/parents-waits';
+import { environmentOf } from './environment';
 import { signalName } from './signals';
 
 /** What Node's ChildProcess.prototype.spawn asks of its handle: lib/internal/child_process.js. */
@@ -75,7 +76,7 @@ class ProgramHandle implements ProcessHandle {
 
   spawn(): number {
     const { stdio } = this.#options;
-    const started = this.#native.startProgram(toNative(this.#options));
+    const started = startProgram(this.#native, toNative(this.#options));
     if (isFailure(started)) {
       // Streams of a program that did not start end at once.
       for (const each of stdio) {
@@ -151,19 +152,17 @@ function isPipe(stdio: SpawnStdio): stdio is Extract<SpawnStdio, { type: 'pipe' 
   return stdio.type === 'pipe' || stdio.type === 'overlapped';
 }
 
-function toNative({ file, args, cwd, envPairs, stdio, detached, uid, gid }: SpawnOptions): NativeExecOptions {
-  return ownOnly({
+function toNative({ file, args, cwd, envPairs, stdio, detached, uid, gid }: SpawnOptions): NativeExecRequest {
+  const hasRest = Boolean(cwd) || typeof uid === 'number' || typeof gid === 'number';
+  return {
     file,
-    args: args === undefined || args.length === 0 ? [file] : args.map(String),
-    env: envPairs ?? Object.entries(process.env).map(([name, value]) => `${name}=${String(value)}`),
+    args: nullTerminated(args === undefined || args.length === 0 ? [file] : args.map(String)),
+    env: envPairs === undefined ? environmentOf(process.env, 'options.env') : nullTerminated(envPairs),
     stdio: stdio.flatMap(toKind),
     passFds: [],
-    closeFds: false,
-    setsid: detached === true,
-    cwd: cwd === null || cwd === '' ? undefined : cwd,
-    uid: uid ?? undefined,
-    gid: gid ?? undefined,
-  });
+    flags: execFlags.restoreSignals | (detached === true ? execFlags.setsid : 0),
+    rest: hasRest ? ownOnly({ cwd: cwd || undefined, uid: uid ?? undefined, gid: gid ?? undefined }) : undefined,
+  };
 }
 
 function toKind(stdio: SpawnStdio, index: number): [kind: number, fd: number] {

@@ -3,7 +3,13 @@ import { isMainThread } from 'node:worker_threads';
 import { fileURLToPath } from 'node:url';
 
 import { type NativeBinding, nativeBinding } from '../binding';
-import { type NativeExecOptions, stdioKind } from '../internal/native-exec';
+import {
+  type NativeExecRequest,
+  type NativeExecRest,
+  execFlags,
+  nullTerminated,
+  stdioKind,
+} from '../internal/native-exec';
 import {
   invalidType,
   invalidValue,
@@ -17,6 +23,7 @@ import {
   validateObject,
   validateTimeout,
 } from '../internal/validate';
+import { environmentOf } from './environment';
 import { signalNumber } from './signals';
 
 /** One descriptor of the program: a pipe, the parent's of the same number, /dev/null, or a copy of a descriptor. */
@@ -91,7 +98,7 @@ export interface Lifetime {
 }
 
 export interface ExecRequest {
-  readonly native: NativeExecOptions;
+  readonly native: NativeExecRequest;
   readonly lifetime: Lifetime;
 }
 
@@ -135,30 +142,45 @@ export function execRequest(file: unknown, args: unknown, options: unknown): Exe
     validateCString(arg, `args[${String(i)}]`);
   });
   const stdio = stdioOf(given.stdio);
-  const native = ownOnly<NativeExecOptions>({
+  const native = {
     file,
-    args: [argv0, ...(args as readonly string[])],
-    env: environment(env, 'options.env'),
+    args: nullTerminated([argv0, ...(args as readonly string[])]),
+    env: environmentOf(env, 'options.env'),
     stdio,
     passFds: passedFds(given.passFds, stdio.length / 2),
-    closeFds: booleanOf(given, 'closeFds'),
-    restoreSignals: booleanOf(given, 'restoreSignals'),
+    flags: flagsOf(given),
+    rest: restOf(given, stdio.length / 2),
+  };
+  return { native, lifetime };
+}
+
+function flagsOf(given: ForkExecOptions): number {
+  const setsid = booleanOf(given, 'setsid') ?? booleanOf(given, 'detached') ?? false;
+  return (
+    (booleanOf(given, 'closeFds') === false ? 0 : execFlags.closeFds) |
+    (booleanOf(given, 'restoreSignals') === false ? 0 : execFlags.restoreSignals) |
+    (setsid ? execFlags.setsid : 0) |
+    (booleanOf(given, 'noNewPrivs') === true ? execFlags.noNewPrivs : 0)
+  );
+}
+
+/** Undefined where none of it is given. */
+function restOf(given: ForkExecOptions, stdioCount: number): NativeExecRest | undefined {
+  const rest = ownOnly<NativeExecRest>({
     sigmask: listOf(given.sigmask, 'options.sigmask', (each, name) => signalNumber(each, name)),
-    setsid: booleanOf(given, 'setsid') ?? booleanOf(given, 'detached'),
     processGroup: integerOf(given, 'processGroup', 0, maxFd),
-    controllingTerminal: integerOf(given, 'controllingTerminal', 0, stdio.length / 2 - 1),
-    foreground: integerOf(given, 'foreground', 0, stdio.length / 2 - 1),
+    controllingTerminal: integerOf(given, 'controllingTerminal', 0, stdioCount - 1),
+    foreground: integerOf(given, 'foreground', 0, stdioCount - 1),
     umask: integerOf(given, 'umask', 0, 0o777),
     rlimits: limitsOf(given.rlimits),
     nice: integerOf(given, 'nice', -20, 19),
     affinity: affinityOf(given.affinity),
     chroot: folderOf(given.chroot, 'options.chroot'),
     cwd: folderOf(given.cwd, 'options.cwd'),
-    noNewPrivs: booleanOf(given, 'noNewPrivs'),
     parentDeathSignal: parentDeathSignalOf(given.parentDeathSignal),
     ...idsOf(given),
   });
-  return { native, lifetime };
+  return Object.values(rest).every((value) => value === undefined) ? undefined : rest;
 }
 
 function lifetimeOf({
@@ -171,19 +193,6 @@ function lifetimeOf({
   validateTimeout(timeout, 'options.timeout');
   if (forceKillAfterDelay !== false) validateTimeout(forceKillAfterDelay, 'options.forceKillAfterDelay');
   return { signal, timeout, killSignal: signalNumber(killSignal, 'options.killSignal'), forceKillAfterDelay };
-}
-
-/** `NAME=value` of each that is not undefined, as child_process has it. */
-function environment(env: unknown, name: string): string[] {
-  validateObject(env, name);
-  const pairs: string[] = [];
-  for (const [key, value] of Object.entries(env) as [string, unknown][]) {
-    if (value === undefined) continue;
-    const pair = `${key}=${value as string}`;
-    if (pair.includes('\0')) throw invalidValue(`${name}['${key}']`, 'must be a string without null bytes', value);
-    pairs.push(pair);
-  }
-  return pairs;
 }
 
 function stdioOf(stdio: unknown = 'pipe'): number[] {
@@ -305,7 +314,7 @@ function parentDeathSignalOf(value: unknown): number | undefined {
   return signalNumber(value, 'options.parentDeathSignal');
 }
 
-function idsOf({ uid, gid, extraGroups }: ForkExecOptions): Pick<NativeExecOptions, 'uid' | 'gid' | 'extraGroups'> {
+function idsOf({ uid, gid, extraGroups }: ForkExecOptions): Pick<NativeExecRest, 'uid' | 'gid' | 'extraGroups'> {
   return {
     uid: uid === undefined ? undefined : idOf(uid, 'options.uid', 'userId'),
     gid: gid === undefined ? undefined : idOf(gid, 'options.gid', 'groupId'),

@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream';
 
 import { nativeBinding } from '../binding';
 import { ExecError, type NativeErrorInfo, fromNative } from '../errors';
-import { stdioKind } from '../internal/native-exec';
+import { startProgram, stdioKind } from '../internal/native-exec';
 import { isFailure } from '../internal/native-result';
 import { ChildHandle } from './child-handle';
 import { type ForkExecOptions, execRequest } from './exec-options';
@@ -21,7 +21,7 @@ import { type ForkExecOptions, execRequest } from './exec-options';
 export function forkExec(file: string, args: readonly string[] = [], options: ForkExecOptions = {}): ChildHandle {
   const { native, lifetime } = execRequest(file, args, options);
   lifetime.signal?.throwIfAborted();
-  const started = nativeBinding().startProgram(native);
+  const started = startProgram(nativeBinding(), native);
   if (isFailure(started)) throw execError(started);
   const { pid, pidfd, stdio } = started;
   const streams = stdio.map((fd, i) => streamOf(fd, native.stdio[2 * i]));

@@ -18,11 +18,13 @@
 namespace atfork::binding {
 namespace {
 
+// Of a string in which each ends with a null byte: one call of N-API instead of two for each.
 std::vector<std::string> ToStrings(const Napi::Value& value) {
-  const auto array = value.As<Napi::Array>();
+  const std::string all = value.As<Napi::String>().Utf8Value();
   std::vector<std::string> strings;
-  strings.reserve(array.Length());
-  for (uint32_t i = 0; i < array.Length(); ++i) strings.push_back(array.Get(i).As<Napi::String>().Utf8Value());
+  for (size_t begin = 0, end; (end = all.find('\0', begin)) != std::string::npos; begin = end + 1) {
+    strings.push_back(all.substr(begin, end - begin));
+  }
   return strings;
 }
 
@@ -71,43 +73,55 @@ class Reader {
   const Napi::Object options_;
 };
 
-ExecOptions ToExecOptions(const Napi::Value& value) {
-  const Reader from(value);
-  ExecOptions to;
-  to.file = from["file"].As<Napi::String>().Utf8Value();
-  to.args = ToStrings(from["args"]);
-  to.env = ToStrings(from["env"]);
-  const auto stdio = ToNumbers<int>(from["stdio"]);  // two for each: its kind, its descriptor
-  for (size_t i = 0; i + 1 < stdio.size(); i += 2)
-    to.stdio.push_back({static_cast<Stdio::Kind>(stdio[i]), stdio[i + 1]});
-  to.passed_fds = ToNumbers<int>(from["passFds"]);
-  from.Boolean("closeFds", &to.close_fds);
-  from.Boolean("restoreSignals", &to.restore_signals);
+// Bits of NativeExecRequest.flags.
+constexpr uint32_t kCloseFds = 1;
+constexpr uint32_t kRestoreSignals = 2;
+constexpr uint32_t kSetsid = 4;
+constexpr uint32_t kNoNewPrivs = 8;
+
+void ReadRest(const Napi::Value& rest, ExecOptions* to) {
+  const Reader from(rest);
   if (from.Has("sigmask")) {
-    to.signal_mask = 0;
-    for (const int signal : ToNumbers<int>(from["sigmask"])) *to.signal_mask |= uint64_t{1} << (signal - 1);
+    to->signal_mask = 0;
+    for (const int signal : ToNumbers<int>(from["sigmask"])) *to->signal_mask |= uint64_t{1} << (signal - 1);
   }
-  from.Boolean("setsid", &to.setsid);
-  from.Number("processGroup", &to.pgid);
-  from.Number("controllingTerminal", &to.terminal);
-  from.Number("foreground", &to.foreground);
-  from.Number("umask", &to.umask);
+  from.Number("processGroup", &to->pgid);
+  from.Number("controllingTerminal", &to->terminal);
+  from.Number("foreground", &to->foreground);
+  from.Number("umask", &to->umask);
   if (from.Has("rlimits")) {
     const auto limits = ToNumbers<int64_t>(from["rlimits"]);  // three for each; -1: none
     for (size_t i = 0; i + 2 < limits.size(); i += 3) {
-      to.limits.push_back(
+      to->limits.push_back(
           {static_cast<int>(limits[i]), static_cast<uint64_t>(limits[i + 1]), static_cast<uint64_t>(limits[i + 2])});
     }
   }
-  from.Number("nice", &to.nice);
-  if (from.Has("affinity")) to.affinity = ToNumbers<uint8_t>(from["affinity"]);
-  from.String("chroot", &to.chroot);
-  from.String("cwd", &to.cwd);
-  from.Boolean("noNewPrivs", &to.no_new_privs);
-  if (from.Has("extraGroups")) to.groups = ToNumbers<gid_t>(from["extraGroups"]);
-  from.Number("gid", &to.gid);
-  from.Number("uid", &to.uid);
-  from.Number("parentDeathSignal", &to.parent_death_signal);
+  from.Number("nice", &to->nice);
+  if (from.Has("affinity")) to->affinity = ToNumbers<uint8_t>(from["affinity"]);
+  from.String("chroot", &to->chroot);
+  from.String("cwd", &to->cwd);
+  if (from.Has("extraGroups")) to->groups = ToNumbers<gid_t>(from["extraGroups"]);
+  from.Number("gid", &to->gid);
+  from.Number("uid", &to->uid);
+  from.Number("parentDeathSignal", &to->parent_death_signal);
+}
+
+// (file, args, env, stdio, passFds, flags, rest)
+ExecOptions ToExecOptions(const Napi::CallbackInfo& info) {
+  ExecOptions to;
+  to.file = info[0].As<Napi::String>().Utf8Value();
+  to.args = ToStrings(info[1]);
+  if (info[2].IsString()) to.env = ToStrings(info[2]);
+  const auto stdio = ToNumbers<int>(info[3]);  // two for each: its kind, its descriptor
+  for (size_t i = 0; i + 1 < stdio.size(); i += 2)
+    to.stdio.push_back({static_cast<Stdio::Kind>(stdio[i]), stdio[i + 1]});
+  to.passed_fds = ToNumbers<int>(info[4]);
+  const uint32_t flags = info[5].As<Napi::Number>().Uint32Value();
+  to.close_fds = (flags & kCloseFds) != 0;
+  to.restore_signals = (flags & kRestoreSignals) != 0;
+  to.setsid = (flags & kSetsid) != 0;
+  to.no_new_privs = (flags & kNoNewPrivs) != 0;
+  if (info[6].IsObject()) ReadRest(info[6], &to);
   return to;
 }
 
@@ -122,10 +136,10 @@ ExecMeans ToMeans(const Napi::Value& value) {
   return means;
 }
 
-// (options, means) -> {pid, pidfd, stdio}, or NativeErrorInfo
+// (file, args, env, stdio, passFds, flags, rest, means) -> {pid, pidfd, stdio}, or NativeErrorInfo
 Napi::Value StartProgram(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  Result<StartedChild> started = ForkExec(ToExecOptions(info[0]), ToMeans(info[1]));
+  Result<StartedChild> started = ForkExec(ToExecOptions(info), ToMeans(info[7]));
   if (!started) return ToNativeErrorInfo(env, started.error());
   StartedChild& child = started.value();
   Napi::Object result = Napi::Object::New(env);

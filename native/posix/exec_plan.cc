@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <climits>
+#include <cstring>
 #include <utility>
 
 #ifndef SYS_close_range
@@ -60,6 +61,15 @@ std::vector<std::string> Candidates(const std::string& file, const std::vector<s
   return candidates;
 }
 
+// environ(7). What has no `=` is nothing to JavaScript, either.
+std::vector<std::string> OwnEnvironment() {
+  std::vector<std::string> env;
+  for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
+    if (std::strchr(*entry, '=') != nullptr) env.emplace_back(*entry);
+  }
+  return env;
+}
+
 bool IsOpen(int fd) { return fcntl(fd, F_GETFD) != -1; }
 
 // Nothing is that high: it only says whether the kernel has it.
@@ -73,11 +83,12 @@ T* DataOrNull(std::vector<T>& vector) {
 }  // namespace
 
 ExecPlan::ExecPlan(ExecOptions options) : options_(std::move(options)) {
-  candidates_ = Candidates(options_.file, options_.env);
+  if (!options_.env) options_.env = OwnEnvironment();
+  candidates_ = Candidates(options_.file, *options_.env);
   for (const std::string& candidate : candidates_) candidate_pointers_.push_back(candidate.c_str());
   candidate_pointers_.push_back(nullptr);
   argv_ = Pointers(options_.args);
-  envp_ = Pointers(options_.env);
+  envp_ = Pointers(*options_.env);
   shell_argv_ = {const_cast<char*>(kShell), nullptr};
   if (argv_.size() > 1) shell_argv_.insert(shell_argv_.end(), argv_.begin() + 1, argv_.end() - 1);
   shell_argv_.push_back(nullptr);

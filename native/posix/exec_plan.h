@@ -33,9 +33,9 @@ struct Stdio {
 };
 
 struct ExecOptions {
-  std::string file;               // looked up in PATH of `env` unless it has a slash
-  std::vector<std::string> args;  // argv[0] included
-  std::vector<std::string> env;   // NAME=value
+  std::string file;                             // looked up in PATH of `env` unless it has a slash
+  std::vector<std::string> args;                // argv[0] included
+  std::optional<std::vector<std::string>> env;  // NAME=value; none: this process's, which nobody else may change now
   std::vector<Stdio> stdio;
   std::vector<int> passed_fds;  // ascending, beyond stdio: else EINVAL
   bool close_fds = true;
@@ -89,7 +89,7 @@ class ExecPlan {
   Status ChooseCloseFds(const ExecMeans& means);
   Status OpenPair(size_t index);
 
-  ExecOptions options_;
+  ExecOptions options_;  // with an `env`
   std::vector<std::string> candidates_;
   std::vector<const char*> candidate_pointers_;
   std::vector<char*> argv_;

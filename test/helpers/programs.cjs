@@ -10,7 +10,7 @@ function doWithout(names) {
   const native = nativeBinding();
   const means = Object.fromEntries(names.split(',').map((name) => [name, false]));
   const { startProgram } = native;
-  native.startProgram = (options) => startProgram(options, means);
+  native.startProgram = (...request) => startProgram(...request.slice(0, 7), means);
   if (means.pidfd === false) native.openPidfd = () => -1;
 }
 

@@ -58,7 +58,7 @@ TEST(program_gets_arguments_and_environment) {
   for (const ExecMeans& means : AllMeans()) {
     ExecOptions options = Shell("printf '%s|' \"$0\" \"$@\" \"$A\" \"${B-none}\"");
     options.args.insert(options.args.end(), {"zero", "", "a b"});
-    options.env.push_back("A=1=2");
+    options.env->push_back("A=1=2");
     CHECK_EQ(OutputOf(std::move(options), means), "zero||a b|1=2|none|");
   }
 }

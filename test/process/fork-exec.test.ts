@@ -19,6 +19,9 @@ describe.each(without)('forkExec() without: %s', (missing) => {
 describe('forkExec()', () => {
   it('fails at whatever step there is no descriptor left', () => passes('outOfDescriptors'));
   it('environment', () => passes('environment'));
+  it("environment, by default the process's own", async () => {
+    expect(await fixturePasses('exec-environment.cjs')).toBe('done\n');
+  });
   it('stdio', () => passes('stdio'));
   it('parentDeathSignal', () => passes('parentDeath'));
   it('bad input', () => passes('badInput'));

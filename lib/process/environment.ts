@@ -1,0 +1,45 @@
+/** The environment of a program that is started. */
+import { isMainThread } from 'node:worker_threads';
+
+import { type NullTerminated, nullTerminated } from '../internal/native-exec';
+import { invalidValue, validateObject } from '../internal/validate';
+import { hasWorkers } from '../internal/workers';
+
+/**
+ * `NAME=value` of each that is not undefined, as child_process has it. Null is the environment of this process as the C library
+ * has it: that is what `process.env` shows on the main thread, slowly. A Worker may write to it at any time (SHARE_ENV).
+ *
+ * @throws TypeError
+ */
+export function environmentOf(env: unknown, name: string): NullTerminated | null {
+  if (env === process.env && isOwnEnvironment(env) && !hasWorkers()) return null;
+  validateObject(env, name);
+  const pairs: string[] = [];
+  for (const [key, value] of Object.entries(env) as [string, unknown][]) {
+    if (value === undefined) continue;
+    const pair = `${key}=${value as string}`;
+    if (pair.includes('\0')) throw invalidValue(`${name}['${key}']`, 'must be a string without null bytes', value);
+    pairs.push(pair);
+  }
+  return nullTerminated(pairs);
+}
+
+/** Not an object that the program has put in its place. Looked at once for each. */
+let known: { readonly env: object; readonly isOwn: boolean } | undefined;
+
+function isOwnEnvironment(env: object): boolean {
+  if (known?.env !== env) known = { env, isOwn: isMainThread && isNodes(env) };
+  return known.isOwn;
+}
+
+/** Node's takes nothing but strings: src/node_env_var.cc, EnvDefiner. */
+function isNodes(env: object): boolean {
+  const probe = 'ATFORK_PROBE';
+  try {
+    Object.defineProperty(env, probe, { get: () => undefined, configurable: true });
+    Reflect.deleteProperty(env, probe);
+    return false;
+  } catch (error) {
+    return (error as { code?: unknown }).code === 'ERR_INVALID_OBJECT_DEFINE_PROPERTY';
+  }
+}
