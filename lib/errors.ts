@@ -99,6 +99,10 @@ export class ExecError extends AtforkError {
 }
 /** waitpid(2) failed: ECHILD when somebody else reaped the child. */
 export class WaitError extends AtforkError {}
+/** A program wrote more than `maxBuffer` (ENOBUFS), and was killed: `output` is what there was until then, and its end. */
+export class OutputError extends AtforkError {
+  declare readonly output: unknown;
+}
 /** A lock was not acquired within its timeout (ETIMEDOUT). */
 export class LockTimeoutError extends AtforkError {}
 /** Waiting would never end (EDEADLK). */

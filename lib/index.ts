@@ -7,6 +7,7 @@ export {
   LockTimeoutError,
   NotOwnerError,
   NotRecoverableError,
+  OutputError,
   OwnerDiedError,
   WaitError,
 } from './errors';
@@ -30,17 +31,24 @@ export { registerAtFork } from './process/at-fork';
 export type { AtForkHooks, AtForkRegistration, AtForkSide, HookErrorHandler } from './process/at-fork';
 export { capabilities } from './process/capabilities';
 export type { Capabilities, Capability } from './process/capabilities';
+export { capture } from './process/capture';
+export type { CaptureOptions } from './process/capture';
 export { ChildHandle, children } from './process/child-handle';
-export type { ChildHandleEvents, ChildMessage, ChildResourceUsage, WaitOptions } from './process/child-handle';
+export type { ChildHandleEvents, ChildMessage, WaitOptions } from './process/child-handle';
+export type { ChildResourceUsage } from './process/child-usage';
 export type { ForkExecOptions, ResourceLimit, ResourceName, SignalOption, StdioOption } from './process/exec-options';
 export { execve } from './process/execve';
 export { _exit } from './process/exit';
 export { fork } from './process/fork';
 export { forkExec } from './process/fork-exec';
+export { forkExecSync } from './process/fork-exec-sync';
+export type { ForkExecSyncOptions, SyncProgramOutput } from './process/fork-exec-sync';
 export type { ForkOptions } from './process/fork-options';
 export type { InheritOptions } from './process/inherit';
+export type { LeftAtExit } from './process/left-at-exit';
 export { markNotForkSafe, preventFork } from './process/prevent-fork';
 export type { MultiThreadedOptions, ThreadPattern } from './process/multi-threaded';
+export type { OutputOptions, ProgramOutput } from './process/program-output';
 export { quiesce } from './process/quiesce';
 export type { QuiesceOptions } from './process/quiesce';
 export { waitpid } from './process/waitpid';

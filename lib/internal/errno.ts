@@ -14,6 +14,7 @@ export const errno = {
   EEXIST: 17,
   EPIPE: 32,
   EDEADLK: 35,
+  ENOBUFS: 105,
   ETIMEDOUT: 110,
   ESTALE: 116,
   ECANCELED: 125,

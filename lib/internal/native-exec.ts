@@ -83,6 +83,27 @@ export interface NativeChildWatches {
   end(id: number): void;
 }
 
+export interface NativeProgramOutput extends NativeChildEnd {
+  pid: number;
+  /** Of each descriptor what was read from it, or null. */
+  output: (Buffer | null)[];
+  timedOut: boolean;
+  /** The descriptor to which more than `maxBuffer` was written, or -1. */
+  overflowed: number;
+}
+
+/** Of a program that is waited for. */
+export interface NativeProgramLimits {
+  readonly input: string | Uint8Array;
+  /** Milliseconds; 0: none. */
+  readonly timeout: number;
+  readonly killSignal: number;
+  /** Milliseconds from there to SIGKILL; negative: never. */
+  readonly grace: number;
+  /** Bytes. */
+  readonly maxBuffer: number;
+}
+
 export interface NativeExec {
   /** The members of a NativeExecRequest, in their order: to read them off an object would take N-API ten times as long. */
   startProgram(
@@ -95,6 +116,22 @@ export interface NativeExec {
     rest: NativeExecRest | undefined,
     means?: NativeExecMeans,
   ): NativeResult<NativeStartedProgram>;
+  /** The same, then the members of NativeProgramLimits. The thread stands still until the program has ended. */
+  runProgram(
+    file: string,
+    args: NullTerminated,
+    env: NullTerminated | null,
+    stdio: readonly number[],
+    passFds: readonly number[],
+    flags: number,
+    rest: NativeExecRest | undefined,
+    means: NativeExecMeans | undefined,
+    input: string | Uint8Array,
+    timeout: number,
+    killSignal: number,
+    grace: number,
+    maxBuffer: number,
+  ): NativeResult<NativeProgramOutput>;
   /** -1: the kernel has none. */
   openPidfd(pid: number): number;
   /** A socket whose peer is gone, or -1. */
@@ -116,4 +153,13 @@ export function startProgram(
 
 export function nullTerminated(texts: readonly string[]): NullTerminated {
   return texts.length === 0 ? '' : `${texts.join('\0')}\0`;
+}
+
+export function runProgram(
+  native: NativeExec,
+  { file, args, env, stdio, passFds, flags, rest }: NativeExecRequest,
+  { input, timeout, killSignal, grace, maxBuffer }: NativeProgramLimits,
+): NativeResult<NativeProgramOutput> {
+  const request = [file, args, env, stdio, passFds, flags, rest] as const;
+  return native.runProgram(...request, undefined, input, timeout, killSignal, grace, maxBuffer);
 }

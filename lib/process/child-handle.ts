@@ -11,24 +11,11 @@ import type { NativeChildEnd, NativeChildWatches } from '../internal/native-exec
 import { isFailure } from '../internal/native-result';
 import { parentsWaits } from '../internal/parents-waits';
 import { validateAbortSignal, validateInteger, validateObject, validateTimeout } from '../internal/validate';
+import { type ChildResourceUsage, usageOf } from './child-usage';
 import type { Lifetime } from './exec-options';
+import { type LeftAtExit, unwatchAtExit, validateLeftAtExit, watchAtExit } from './left-at-exit';
 import { signalNumber } from './signals';
 import { type WaitStatus, waitStatusOf } from './waitpid';
-
-/** What a child has used of the system, as of process.resourceUsage(). */
-export interface ChildResourceUsage {
-  /** Microseconds. */
-  readonly userCPUTime: number;
-  readonly systemCPUTime: number;
-  /** Kilobytes. */
-  readonly maxRSS: number;
-  readonly minorPageFault: number;
-  readonly majorPageFault: number;
-  readonly fsRead: number;
-  readonly fsWrite: number;
-  readonly voluntaryContextSwitches: number;
-  readonly involuntaryContextSwitches: number;
-}
 
 export interface WaitOptions {
   /** Milliseconds; 0 only looks. Default Infinity. */
@@ -56,6 +43,7 @@ export interface StartedProgram {
   readonly file: string | null;
   readonly stdio: readonly (Duplex | null)[];
   readonly lifetime: Lifetime | null;
+  readonly leftAtExit: LeftAtExit;
 }
 
 /** Milliseconds between two looks at a child whose end is known and that cannot be reaped: a debugger has it. */
@@ -95,6 +83,8 @@ export class ChildHandle extends EventEmitter {
   signalCode: string | null = null;
   /** Null until it has ended. */
   resourceUsage: ChildResourceUsage | null = null;
+  /** Whether it took longer than `timeout`, and was sent `killSignal`. */
+  timedOut = false;
 
   readonly #watches: NativeChildWatches;
   readonly #killSignal: number;
@@ -111,7 +101,7 @@ export class ChildHandle extends EventEmitter {
   };
 
   /** @internal */
-  constructor({ pid, pidfd, file, stdio, lifetime }: StartedProgram) {
+  constructor({ pid, pidfd, file, stdio, lifetime, leftAtExit }: StartedProgram) {
     super();
     this.pid = pid;
     this.spawnfile = file;
@@ -136,6 +126,7 @@ export class ChildHandle extends EventEmitter {
     living.add(this);
     parentsWaits.add(this.#forget);
     if (lifetime !== null) this.#limit(lifetime);
+    watchAtExit(this, leftAtExit);
     this.#publish('start');
   }
 
@@ -144,11 +135,15 @@ export class ChildHandle extends EventEmitter {
    *
    * @throws WaitError ECHILD: no child of this process, or somebody has reaped it.
    */
-  static fromPid(pid: number): ChildHandle {
+  static fromPid(pid: number, options: { leftAtExit?: LeftAtExit } = {}): ChildHandle {
     validateInteger(pid, 'pid', 1, 2 ** 31 - 1);
+    validateObject(options, 'options');
+    const { leftAtExit = 'ignore' } = options;
+    validateLeftAtExit(leftAtExit, 'options.leftAtExit');
     const native = nativeBinding();
     if (!native.isChild(pid)) throw noChild(pid, 'it is none of this process’s, or somebody has reaped it');
-    return new ChildHandle({ pid, pidfd: native.openPidfd(pid), file: null, stdio: [], lifetime: null });
+    const pidfd = native.openPidfd(pid);
+    return new ChildHandle({ pid, pidfd, file: null, stdio: [], lifetime: null, leftAtExit });
   }
 
   /** Becomes readable at its end: pidfd_open(2). Null once it has ended, and where the kernel has none. */
@@ -219,10 +214,24 @@ export class ChildHandle extends EventEmitter {
     return super.on(event, listener as (...args: unknown[]) => void);
   }
 
+  /** @internal Whether it has ended by now. */
+  look(): boolean {
+    this.#look();
+    return this.#watch === null;
+  }
+
+  /** @internal When this process exits: nobody waits for its end. */
+  endAtExit(): void {
+    this.#attempt(() => {
+      this.kill(this.#killSignal);
+    });
+  }
+
   #limit({ signal, timeout }: Lifetime): void {
     if (timeout > 0 && timeout <= longestTimer) {
       this.#timers.add(
         setTimeout(() => {
+          this.timedOut = true;
           this.#attempt(() => {
             this.#end();
           });
@@ -356,24 +365,11 @@ export class ChildHandle extends EventEmitter {
     for (const timer of this.#timers) clearTimeout(timer);
     this.#unlisten?.();
     living.delete(this);
+    unwatchAtExit(this);
     parentsWaits.delete(this.#forget);
   }
 }
 
 function noChild(pid: number, why: string): WaitError {
   return new WaitError(`ECHILD: no child processes: ${String(pid)}: ${why}`, { code: 'ECHILD', errno: -errno.ECHILD });
-}
-
-function usageOf({ usage }: NativeChildEnd): ChildResourceUsage {
-  return {
-    userCPUTime: usage[0],
-    systemCPUTime: usage[1],
-    maxRSS: usage[2],
-    minorPageFault: usage[3],
-    majorPageFault: usage[4],
-    fsRead: usage[5],
-    fsWrite: usage[6],
-    voluntaryContextSwitches: usage[7],
-    involuntaryContextSwitches: usage[8],
-  };
 }

@@ -153,7 +153,8 @@ function isPipe(stdio: SpawnStdio): stdio is Extract<SpawnStdio, { type: 'pipe' 
 }
 
 function toNative({ file, args, cwd, envPairs, stdio, detached, uid, gid }: SpawnOptions): NativeExecRequest {
-  const hasRest = Boolean(cwd) || typeof uid === 'number' || typeof gid === 'number';
+  const folder = cwd === '' ? undefined : (cwd ?? undefined);
+  const hasRest = folder !== undefined || typeof uid === 'number' || typeof gid === 'number';
   return {
     file,
     args: nullTerminated(args === undefined || args.length === 0 ? [file] : args.map(String)),
@@ -161,7 +162,7 @@ function toNative({ file, args, cwd, envPairs, stdio, detached, uid, gid }: Spaw
     stdio: stdio.flatMap(toKind),
     passFds: [],
     flags: execFlags.restoreSignals | (detached === true ? execFlags.setsid : 0),
-    rest: hasRest ? ownOnly({ cwd: cwd || undefined, uid: uid ?? undefined, gid: gid ?? undefined }) : undefined,
+    rest: hasRest ? ownOnly({ cwd: folder, uid: uid ?? undefined, gid: gid ?? undefined }) : undefined,
   };
 }
 

@@ -24,6 +24,7 @@ import {
   validateTimeout,
 } from '../internal/validate';
 import { environmentOf } from './environment';
+import { type LeftAtExit, validateLeftAtExit } from './left-at-exit';
 import { signalNumber } from './signals';
 
 /** One descriptor of the program: a pipe, the parent's of the same number, /dev/null, or a copy of a descriptor. */
@@ -88,6 +89,11 @@ export interface ForkExecOptions {
   killSignal?: SignalOption;
   /** Milliseconds from there to SIGKILL, if it has not ended; false: it is never sent. Default 5000. */
   forceKillAfterDelay?: number | false;
+  /**
+   * If it has not ended when this process exits, by `process.exit()` or naturally: `'warn'` names it in a warning
+   * (ATFORK_CHILDREN_LEFT), `'kill'` sends it `killSignal`. Default 'ignore'.
+   */
+  leftAtExit?: LeftAtExit;
 }
 
 export interface Lifetime {
@@ -100,6 +106,7 @@ export interface Lifetime {
 export interface ExecRequest {
   readonly native: NativeExecRequest;
   readonly lifetime: Lifetime;
+  readonly leftAtExit: LeftAtExit;
 }
 
 /** asm-generic/resource.h: the numbers of all architectures that Node runs on. */
@@ -135,7 +142,8 @@ export function execRequest(file: unknown, args: unknown, options: unknown): Exe
   validateObject(options, 'options');
   const given: ForkExecOptions = ownOnly(options);
   const lifetime = lifetimeOf(given);
-  const { argv0 = file, env = process.env } = given;
+  const { argv0 = file, env = process.env, leftAtExit = 'ignore' } = given;
+  validateLeftAtExit(leftAtExit, 'options.leftAtExit');
   validateCString(argv0, 'options.argv0');
   args.forEach((arg, i) => {
     if (typeof arg !== 'string') throw invalidType(`args[${String(i)}]`, 'of type string', arg);
@@ -151,7 +159,7 @@ export function execRequest(file: unknown, args: unknown, options: unknown): Exe
     flags: flagsOf(given),
     rest: restOf(given, stdio.length / 2),
   };
-  return { native, lifetime };
+  return { native, lifetime, leftAtExit };
 }
 
 function flagsOf(given: ForkExecOptions): number {

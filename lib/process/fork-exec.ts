@@ -19,14 +19,14 @@ import { type ForkExecOptions, execRequest } from './exec-options';
  * @throws TypeError, RangeError for bad arguments. What `options.signal` was aborted with.
  */
 export function forkExec(file: string, args: readonly string[] = [], options: ForkExecOptions = {}): ChildHandle {
-  const { native, lifetime } = execRequest(file, args, options);
+  const { native, lifetime, leftAtExit } = execRequest(file, args, options);
   lifetime.signal?.throwIfAborted();
   const started = startProgram(nativeBinding(), native);
   if (isFailure(started)) throw execError(started);
   const { pid, pidfd, stdio } = started;
   const streams = stdio.map((fd, i) => streamOf(fd, native.stdio[2 * i]));
   try {
-    return new ChildHandle({ pid, pidfd, file, stdio: streams, lifetime });
+    return new ChildHandle({ pid, pidfd, file, stdio: streams, lifetime, leftAtExit });
   } catch (error) {
     // Nobody could hear of its end.
     process.kill(pid, 'SIGKILL');

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "binding/binding.h"
-#include "posix/child_end.h"
 
 namespace atfork::binding {
 namespace {
@@ -32,6 +31,15 @@ Napi::Value ToUsage(Napi::Env env, const rusage& usage) {
 
 }  // namespace
 
+Napi::Object ToChildEnd(Napi::Env env, const ChildEnd& end) {
+  Napi::Object result = Napi::Object::New(env);
+  result.Set("code", end.status.code);
+  result.Set("signaled", end.status.signaled);
+  result.Set("coreDumped", end.status.core_dumped);
+  result.Set("usage", ToUsage(env, end.usage));
+  return result;
+}
+
 void ChildWatches::Install(Napi::Env env, Napi::Object exports) {
   auto* const self = new ChildWatches(env);
   Napi::Object watches = Napi::Object::New(env);
@@ -46,13 +54,7 @@ void ChildWatches::Install(Napi::Env env, Napi::Object exports) {
                 const auto reaped = ReapChild(watch->pid, watch->handle->pidfd());
                 if (!reaped) return ToNativeErrorInfo(info.Env(), reaped.error());
                 if (!reaped.value().has_value()) return info.Env().Null();
-                const ChildEnd& end = *reaped.value();
-                Napi::Object result = Napi::Object::New(info.Env());
-                result.Set("code", end.status.code);
-                result.Set("signaled", end.status.signaled);
-                result.Set("coreDumped", end.status.core_dumped);
-                result.Set("usage", ToUsage(info.Env(), end.usage));
-                return result;
+                return ToChildEnd(info.Env(), *reaped.value());
               }));
   // (id, signal) -> 0 or an errno
   watches.Set("signal", Napi::Function::New(env, [self](const Napi::CallbackInfo& info) {

@@ -9,10 +9,14 @@
 #include <map>
 #include <memory>
 
+#include "posix/child_end.h"
 #include "posix/fd.h"
 #include "runtime/child_watch.h"
 
 namespace atfork::binding {
+
+// {code, signaled, coreDumped, usage}: NativeChildEnd in lib/internal/native-exec.ts.
+Napi::Object ToChildEnd(Napi::Env env, const ChildEnd& end);
 
 class ChildWatches {
  public:

@@ -3,6 +3,7 @@
 // Arguments were validated by lib/process; a failure of the system is returned, not thrown, as NativeErrorInfo.
 #include <napi.h>
 
+#include <cmath>
 #include <optional>
 #include <string>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "binding/child_watches.h"
 #include "posix/child_end.h"
 #include "posix/fork_exec.h"
+#include "posix/program_output.h"
 #include "posix/user_database.h"
 #include "posix/wait.h"
 
@@ -151,6 +153,43 @@ Napi::Value StartProgram(const Napi::CallbackInfo& info) {
   return result;
 }
 
+// A string, in UTF-8, or the bytes of a view.
+std::string ToBytes(const Napi::Value& value) {
+  if (value.IsString()) return value.As<Napi::String>().Utf8Value();
+  const auto bytes = value.As<Napi::Uint8Array>();
+  return {reinterpret_cast<const char*>(bytes.Data()), bytes.ByteLength()};
+}
+
+// (file, args, env, stdio, passFds, flags, rest, means, input, timeoutMs, killSignal, graceMs, maxBuffer)
+// -> {pid, output, code, signaled, coreDumped, usage, timedOut, overflowed}, or NativeErrorInfo
+Napi::Value RunProgram(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  const std::string input = ToBytes(info[8]);
+  ProgramLimits limits;
+  limits.timeout_ms = info[9].As<Napi::Number>().DoubleValue();
+  limits.kill_signal = info[10].As<Napi::Number>().Int32Value();
+  limits.grace_ms = info[11].As<Napi::Number>().DoubleValue();
+  const double max_buffer = info[12].As<Napi::Number>().DoubleValue();
+  if (std::isfinite(max_buffer)) limits.max_buffer = static_cast<uint64_t>(max_buffer);
+  Result<StartedChild> started = ForkExec(ToExecOptions(info), ToMeans(info[7]));
+  if (!started) return ToNativeErrorInfo(env, started.error());
+  const pid_t pid = started.value().pid;
+  Result<ProgramOutput> ended = GatherOutput(std::move(started.value()), input, limits);
+  if (!ended) return ToNativeErrorInfo(env, ended.error());
+  const ProgramOutput& gathered = ended.value();
+  Napi::Object result = ToChildEnd(env, gathered.end);
+  result.Set("pid", pid);
+  result.Set("timedOut", gathered.timed_out);
+  result.Set("overflowed", gathered.overflowed);
+  Napi::Array output = Napi::Array::New(env);
+  for (const std::optional<std::string>& each : gathered.output) {
+    output.Set(output.Length(),
+               each ? Napi::Buffer<char>::Copy(env, each->data(), each->size()).As<Napi::Value>() : env.Null());
+  }
+  result.Set("output", output);
+  return result;
+}
+
 // (pid) -> a descriptor, or -1
 Napi::Value OpenPidfdOf(const Napi::CallbackInfo& info) {
   return Napi::Number::New(info.Env(), OpenPidfd(info[0].As<Napi::Number>().Int32Value()));
@@ -175,6 +214,7 @@ Napi::Value IdOf(const Napi::CallbackInfo& info) {
 
 void InitExec(Napi::Env env, Napi::Object exports) {
   exports.Set("startProgram", Napi::Function::New(env, StartProgram, "startProgram"));
+  exports.Set("runProgram", Napi::Function::New(env, RunProgram, "runProgram"));
   exports.Set("openPidfd", Napi::Function::New(env, OpenPidfdOf, "openPidfd"));
   exports.Set("lonelySocket", Napi::Function::New(env, LonelySocket, "lonelySocket"));
   exports.Set("isChild", Napi::Function::New(env, IsChildOf, "isChild"));

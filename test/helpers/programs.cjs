@@ -9,8 +9,9 @@ function doWithout(names) {
   if (names === 'plain') return;
   const native = nativeBinding();
   const means = Object.fromEntries(names.split(',').map((name) => [name, false]));
-  const { startProgram } = native;
+  const { runProgram, startProgram } = native;
   native.startProgram = (...request) => startProgram(...request.slice(0, 7), means);
+  native.runProgram = (...args) => runProgram(...args.slice(0, 7), means, ...args.slice(8));
   if (means.pidfd === false) native.openPidfd = () => -1;
 }
 

@@ -21,3 +21,7 @@ describe.each(['plain', 'pidfd'])('ChildHandle without: %s', (without) => {
     expect(await fixturePasses('child-handle.cjs', { args: [name, without] })).toBe('done\n');
   });
 });
+
+it('children that are left at exit', async () => {
+  expect(await fixturePasses('left-at-exit.cjs')).toBe('done\n');
+});

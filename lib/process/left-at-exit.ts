@@ -1,0 +1,43 @@
+/** Children that are still there when this process, or this Worker, exits: what nobody has waited for is often a leak. */
+import { validateOneOf } from '../internal/validate';
+import type { ChildHandle } from './child-handle';
+
+/** What is done about such a child: nothing, a warning, or a signal: its `killSignal`. */
+export type LeftAtExit = 'ignore' | 'warn' | 'kill';
+
+const kinds = ['ignore', 'warn', 'kill'] as const;
+
+const watched = new Map<ChildHandle, Exclude<LeftAtExit, 'ignore'>>();
+let isListening = false;
+
+export function validateLeftAtExit(value: unknown, name: string): asserts value is LeftAtExit {
+  validateOneOf(value, name, kinds);
+}
+
+export function watchAtExit(child: ChildHandle, kind: LeftAtExit): void {
+  if (kind === 'ignore') return;
+  watched.set(child, kind);
+  if (isListening) return;
+  isListening = true;
+  process.on('exit', reportThoseLeft);
+}
+
+export function unwatchAtExit(child: ChildHandle): void {
+  watched.delete(child);
+}
+
+function reportThoseLeft(): void {
+  const left = [...watched].filter(([child]) => !child.look());
+  for (const [child, kind] of left) if (kind === 'kill') child.endAtExit();
+  const names = left.filter(([, kind]) => kind === 'warn').map(([child]) => describe(child));
+  if (names.length === 0) return;
+  const warning = new Error(
+    `${String(names.length)} child process${names.length === 1 ? '' : 'es'} left: ${names.join(', ')}`,
+  );
+  // At once: what process.emitWarning() leaves for the next tick would never come.
+  process.emit('warning', Object.assign(warning, { name: 'ChildrenLeftWarning', code: 'ATFORK_CHILDREN_LEFT' }));
+}
+
+function describe({ pid, spawnfile }: ChildHandle): string {
+  return `${String(pid)} (${spawnfile ?? 'a fork of this process'})`;
+}
