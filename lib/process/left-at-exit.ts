@@ -1,20 +1,28 @@
 /** Children that are still there when this process, or this Worker, exits: what nobody has waited for is often a leak. */
 import { validateOneOf } from '../internal/validate';
-import type { ChildHandle } from './child-handle';
+
+/** What a ChildHandle has for this. */
+export interface WatchedAtExit {
+  readonly pid: number;
+  readonly spawnfile: string | null;
+  /** Whether it has ended by now. */
+  look(): boolean;
+  endAtExit(): void;
+}
 
 /** What is done about such a child: nothing, a warning, or a signal: its `killSignal`. */
 export type LeftAtExit = 'ignore' | 'warn' | 'kill';
 
 const kinds = ['ignore', 'warn', 'kill'] as const;
 
-const watched = new Map<ChildHandle, Exclude<LeftAtExit, 'ignore'>>();
+const watched = new Map<WatchedAtExit, Exclude<LeftAtExit, 'ignore'>>();
 let isListening = false;
 
 export function validateLeftAtExit(value: unknown, name: string): asserts value is LeftAtExit {
   validateOneOf(value, name, kinds);
 }
 
-export function watchAtExit(child: ChildHandle, kind: LeftAtExit): void {
+export function watchAtExit(child: WatchedAtExit, kind: LeftAtExit): void {
   if (kind === 'ignore') return;
   watched.set(child, kind);
   if (isListening) return;
@@ -22,7 +30,7 @@ export function watchAtExit(child: ChildHandle, kind: LeftAtExit): void {
   process.on('exit', reportThoseLeft);
 }
 
-export function unwatchAtExit(child: ChildHandle): void {
+export function unwatchAtExit(child: WatchedAtExit): void {
   watched.delete(child);
 }
 
@@ -38,6 +46,6 @@ function reportThoseLeft(): void {
   process.emit('warning', Object.assign(warning, { name: 'ChildrenLeftWarning', code: 'ATFORK_CHILDREN_LEFT' }));
 }
 
-function describe({ pid, spawnfile }: ChildHandle): string {
+function describe({ pid, spawnfile }: WatchedAtExit): string {
   return `${String(pid)} (${spawnfile ?? 'a fork of this process'})`;
 }
