@@ -95,6 +95,8 @@ export class ChildHandle extends EventEmitter {
   #failure: Error | null = null;
   #timers = new Set<NodeJS.Timeout>();
   readonly #waits = new Set<() => void>();
+  /** Its streams that have not emitted 'close', and itself until it has emitted 'exit'. */
+  #open = 1;
   #unlisten: (() => void) | undefined;
   readonly #forget = (): void => {
     this.#fail(noChild(this.pid, 'it is a child of this process’s parent'), true);
@@ -109,6 +111,7 @@ export class ChildHandle extends EventEmitter {
     this.stdin = stdio[0] ?? null;
     this.stdout = stdio[1] ?? null;
     this.stderr = stdio[2] ?? null;
+    for (const stream of stdio) this.#count(stream);
     this.#killSignal = lifetime?.killSignal ?? signalNumber('SIGTERM', 'killSignal');
     this.#grace = lifetime?.forceKillAfterDelay ?? defaultGrace;
     this.#pidfd = pidfd;
@@ -327,7 +330,8 @@ export class ChildHandle extends EventEmitter {
     this.emit('exit', this.exitCode, this.signalCode);
     this.#publish('end');
     process.nextTick(() => {
-      this.#close();
+      --this.#open;
+      this.#drain();
     });
   }
 
@@ -335,19 +339,25 @@ export class ChildHandle extends EventEmitter {
     if (channel.hasSubscribers) channel.publish({ type, child: this } satisfies ChildMessage);
   }
 
+  #count(stream: Duplex | null): void {
+    if (stream === null) return;
+    ++this.#open;
+    stream.once('close', () => {
+      --this.#open;
+      this.#closeIfDone();
+    });
+  }
+
   /** As child_process: what nobody reads is read to its end, or there would be no 'close'. */
-  #close(): void {
-    let open = 1;
-    const closed = (): void => {
-      if (--open === 0) this.emit('close', this.exitCode, this.signalCode);
-    };
+  #drain(): void {
     for (const stream of this.stdio) {
-      if (stream === null || stream.closed) continue;
-      ++open;
-      stream.once('close', closed);
-      if (stream.readableFlowing === null) stream.resume();
+      if (stream?.readableFlowing === null) stream.resume();
     }
-    closed();
+    this.#closeIfDone();
+  }
+
+  #closeIfDone(): void {
+    if (this.#open === 0) this.emit('close', this.exitCode, this.signalCode);
   }
 
   #fail(failure: Error, isSilent: boolean): void {

@@ -18,6 +18,8 @@ const exposeGc = { execArgv: ['--expose-gc'] };
 // Small heaps are collected often, and are quickly copied.
 const churn = { file: 'suite/churn.cjs', execArgv: ['--expose-gc', '--max-semi-space-size=2'] };
 
+const programs = { file: 'suite/programs.cjs', execArgv: churn.execArgv };
+
 /** The addon of examples/hdf5, which is built where the library's headers are (scripts/setup.mjs). */
 const hdf5Addon = fileURLToPath(new URL('../../examples/hdf5/build/Release/hdf5.node', import.meta.url));
 export const hdf5 = withHdf5();
@@ -36,15 +38,17 @@ function withHdf5() {
 }
 
 /** What some print besides. */
-const report = /^(\d+ killed|\d+ forks|at the end:).*\n/gm;
+const report = /^(\d+ killed|\d+ forks|\d+ programs|at the end:).*\n/gm;
 
-/** By name, what is done in great numbers: the argument to add is how many forks. */
+/** By name, what is done in great numbers: the argument to add is how many forks, or programs. */
 export const manyForks = {
   churn: { ...churn, args: ['forks'] },
   'churn alone': { ...churn, args: ['alone'] },
   'churn addon': { ...churn, args: ['addon'] },
   load: { file: 'suite/load.cjs', execArgv: [], args: ['forks'] },
   'shared lock': { file: 'suite/shared-lock.cjs', execArgv: [], args: [], report },
+  programs: { ...programs, args: ['oneThird'], report },
+  'programs of Workers': { ...programs, args: ['workers'], report },
   hdf5: { file: 'suite/hdf5.cjs', execArgv: [], args: ['global'], report, ...hdf5 },
   'hdf5 mutex': { file: 'suite/hdf5.cjs', execArgv: [], args: ['handed-over'], report, ...hdf5 },
 };
@@ -92,13 +96,14 @@ export function casesOf(forks) {
     ]),
     ...runs('pending', 'fixtures/pending-work.cjs', ['watchFile', 'keepsNobodyAlive', 'refused', 'waits']),
     ...runs('handles', 'fixtures/inherited-handles.cjs', [
-      ...['tcp', 'tls', 'unix', 'programs', 'serverFile', 'queries', 'channels'],
+      ...['tcp', 'tls', 'unix', 'programs', 'serverFile', 'channels', 'watchedByPromise'],
       ...['datagrams', 'watchers', 'server', 'kept', 'keptKinds', 'timersAndListeners'],
     ]),
     ...runs('handles', 'fixtures/inherited-http.cjs', [
       ...['keptAlive', 'requests', 'requestsOfThisTurn', 'streamsUnderWay'],
       ...['keptAliveUpload', 'answers', 'http2', 'webSockets'],
     ]),
+    ...runs('queries', 'fixtures/inherited-queries.cjs', ['callback', 'promise', 'reverse', 'answered']),
     ...runs('TLS', 'fixtures/inherited-tls.cjs', [
       ...['ofServer', 'overSocket', 'insideTls', 'idle', 'beingRead', 'handshake', 'https', 'http2'],
     ]),
