@@ -85,7 +85,7 @@
         "native/binding/random_binding.cc",
         "native/binding/shared_binding.cc",
         "native/runtime/child_limits.cc",
-        "native/runtime/child_watch.cc",
+        "native/runtime/child_ends.cc",
         "native/runtime/credentials.cc",
         "native/runtime/event_loop.cc",
         "native/runtime/exit_joins.cc",

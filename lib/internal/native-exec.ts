@@ -55,13 +55,8 @@ export interface NativeExecMeans {
   proc?: boolean;
 }
 
-export interface NativeStartedProgram {
-  pid: number;
-  /** -1: the kernel has none. */
-  pidfd: number;
-  /** Of each descriptor the end that is ours, or -1. */
-  stdio: number[];
-}
+/** Its watch, as from `begin`; -1 for the pidfd: the kernel has none; of each descriptor the end that is ours, or -1. */
+export type NativeStartedProgram = [watch: number, pid: number, pidfd: number, ...stdio: number[]];
 
 export interface NativeChildEnd extends NativeWaitStatus {
   /** Microseconds of user and of system time, kilobytes, and the six counts of process.resourceUsage() that Linux has. */
@@ -69,8 +64,10 @@ export interface NativeChildEnd extends NativeWaitStatus {
 }
 
 export interface NativeChildWatches {
-  /** `pidfd` is closed with it. `onEnd` is called when the child may have ended, as often as that may be so. */
-  begin(pid: number, pidfd: number, onEnd: () => void): NativeResult<number>;
+  /** What is called when a child may have ended, as often as that may be so. */
+  onEnd(onEnd: (id: number) => void): void;
+  /** `pidfd` is closed with it. */
+  begin(pid: number, pidfd: number): NativeResult<number>;
   /** Null: it has not ended. */
   reap(id: number): NativeResult<NativeChildEnd | null>;
   /** 0 or an errno. */

@@ -5,7 +5,8 @@ import type { Readable, Writable } from 'node:stream';
 import type { Duplex } from 'node:stream';
 
 import { nativeBinding } from '../binding';
-import { AtforkError, ExecError, WaitError, errnoName, fromNative } from '../errors';
+import { AtforkError, WaitError, errnoName, fromNative } from '../errors';
+import { forgetChild, listenToChild } from '../internal/child-watches';
 import { errno } from '../internal/errno';
 import type { NativeChildEnd, NativeChildWatches } from '../internal/native-exec';
 import { isFailure } from '../internal/native-result';
@@ -38,6 +39,7 @@ export interface ChildMessage {
 
 /** @internal */
 export interface StartedProgram {
+  readonly watch: number;
   readonly pid: number;
   readonly pidfd: number;
   readonly file: string | null;
@@ -103,7 +105,7 @@ export class ChildHandle extends EventEmitter {
   };
 
   /** @internal */
-  constructor({ pid, pidfd, file, stdio, lifetime, leftAtExit }: StartedProgram) {
+  constructor({ watch, pid, pidfd, file, stdio, lifetime, leftAtExit }: StartedProgram) {
     super();
     this.pid = pid;
     this.spawnfile = file;
@@ -116,11 +118,10 @@ export class ChildHandle extends EventEmitter {
     this.#grace = lifetime?.forceKillAfterDelay ?? defaultGrace;
     this.#pidfd = pidfd;
     this.#watches = nativeBinding().childWatches;
-    const watch = this.#watches.begin(pid, pidfd, () => {
+    this.#watch = watch;
+    listenToChild(this.#watches, watch, () => {
       this.#look();
     });
-    if (isFailure(watch)) throw fromNative(ExecError, watch);
-    this.#watch = watch;
     // Its SIGCHLD may have come before.
     if (pidfd < 0)
       setImmediate(() => {
@@ -146,7 +147,9 @@ export class ChildHandle extends EventEmitter {
     const native = nativeBinding();
     if (!native.isChild(pid)) throw noChild(pid, 'it is none of this process’s, or somebody has reaped it');
     const pidfd = native.openPidfd(pid);
-    return new ChildHandle({ pid, pidfd, file: null, stdio: [], lifetime: null, leftAtExit });
+    const watch = native.childWatches.begin(pid, pidfd);
+    if (isFailure(watch)) throw fromNative(AtforkError, watch);
+    return new ChildHandle({ watch, pid, pidfd, file: null, stdio: [], lifetime: null, leftAtExit });
   }
 
   /** Becomes readable at its end: pidfd_open(2). Null once it has ended, and where the kernel has none. */
@@ -370,7 +373,7 @@ export class ChildHandle extends EventEmitter {
   }
 
   #leave(): void {
-    if (this.#watch !== null) this.#watches.end(this.#watch);
+    if (this.#watch !== null) forgetChild(this.#watches, this.#watch);
     this.#watch = null;
     for (const timer of this.#timers) clearTimeout(timer);
     this.#unlisten?.();

@@ -9,6 +9,7 @@ import * as childProcess from 'node:child_process';
 import { promisify } from 'node:util';
 
 import { nativeBinding } from '../binding';
+import { forgetChild, listenToChild } from '../internal/child-watches';
 import { errno } from '../internal/errno';
 import { type NativeExecRequest, execFlags, nullTerminated, startProgram, stdioKind } from '../internal/native-exec';
 import { isFailure } from '../internal/native-result';
@@ -84,18 +85,13 @@ class ProgramHandle implements ProcessHandle {
       }
       return -started.errnum;
     }
-    const { pid, pidfd } = started;
+    const [watch, pid, pidfd, ...fds] = started;
     for (const [i, each] of stdio.entries()) {
-      if (isPipe(each)) each.handle.open(started.stdio[i] ?? -1);
+      if (isPipe(each)) each.handle.open(fds[i] ?? -1);
     }
-    const watch = this.#native.childWatches.begin(pid, pidfd, () => {
+    listenToChild(this.#native.childWatches, watch, () => {
       this.#look();
     });
-    if (isFailure(watch)) {
-      process.kill(pid, 'SIGKILL');
-      this.#native.waitpid(pid, Infinity);
-      return -watch.errnum;
-    }
     this.pid = pid;
     this.#watch = watch;
     // Its SIGCHLD may have come before.
@@ -142,7 +138,7 @@ class ProgramHandle implements ProcessHandle {
   }
 
   #leave(): void {
-    if (this.#watch !== null) this.#native.childWatches.end(this.#watch);
+    if (this.#watch !== null) forgetChild(this.#native.childWatches, this.#watch);
     this.#watch = null;
     parentsWaits.delete(this.#forget);
   }

@@ -172,9 +172,13 @@ function flagsOf(given: ForkExecOptions): number {
   );
 }
 
+/** What a program mostly has: to look for each of the rest takes as long as all else. */
+const usual = new Set<string>(['env', 'argv0', 'stdio', 'passFds', 'closeFds', 'restoreSignals', 'setsid', 'detached']);
+
 /** Undefined where none of it is given. */
 function restOf(given: ForkExecOptions, stdioCount: number): NativeExecRest | undefined {
-  const rest = ownOnly<NativeExecRest>({
+  if (Object.keys(given).every((key) => usual.has(key))) return undefined;
+  return ownOnly<NativeExecRest>({
     sigmask: listOf(given.sigmask, 'options.sigmask', (each, name) => signalNumber(each, name)),
     processGroup: integerOf(given, 'processGroup', 0, maxFd),
     controllingTerminal: integerOf(given, 'controllingTerminal', 0, stdioCount - 1),
@@ -188,7 +192,6 @@ function restOf(given: ForkExecOptions, stdioCount: number): NativeExecRest | un
     parentDeathSignal: parentDeathSignalOf(given.parentDeathSignal),
     ...idsOf(given),
   });
-  return Object.values(rest).every((value) => value === undefined) ? undefined : rest;
 }
 
 function lifetimeOf({
@@ -203,11 +206,20 @@ function lifetimeOf({
   return { signal, timeout, killSignal: signalNumber(killSignal, 'options.killSignal'), forceKillAfterDelay };
 }
 
-function stdioOf(stdio: unknown = 'pipe'): number[] {
-  if (typeof stdio === 'string' && !['pipe', 'overlapped', 'inherit', 'ignore'].includes(stdio)) {
+/** The three of one kind. */
+const uniform = new Map<unknown, readonly number[]>();
+
+function stdioOf(stdio: unknown = 'pipe'): readonly number[] {
+  if (typeof stdio !== 'string') return stdioList(Array.isArray(stdio) ? stdio : [stdio, stdio, stdio]);
+  if (!['pipe', 'overlapped', 'inherit', 'ignore'].includes(stdio)) {
     throw invalidValue('options.stdio', "must be 'pipe', 'inherit', 'ignore' or a list", stdio);
   }
-  const list: readonly unknown[] = Array.isArray(stdio) ? stdio : [stdio, stdio, stdio];
+  const list = uniform.get(stdio) ?? stdioList([stdio, stdio, stdio]);
+  uniform.set(stdio, list);
+  return list;
+}
+
+function stdioList(list: readonly unknown[]): number[] {
   const whole = [...list, ...Array<undefined>(Math.max(0, 3 - list.length)).fill(undefined)];
   return whole.flatMap((each, fd) => oneStdio(each, fd));
 }
@@ -242,7 +254,8 @@ function fdOf(value: unknown, name: string): number {
   throw invalidValue(name, "must be 'pipe', 'inherit', 'ignore', a descriptor or a stream", value);
 }
 
-function passedFds(fds: unknown, stdioCount: number): number[] {
+function passedFds(fds: unknown, stdioCount: number): readonly number[] {
+  if (fds === undefined) return [];
   const list = listOf(fds, 'options.passFds', (each, name) => {
     validateInteger(each, name, 0, maxFd);
     if (each < stdioCount) throw invalidValue(name, 'must not be a descriptor of `stdio`', each);

@@ -23,17 +23,11 @@ export function forkExec(file: string, args: readonly string[] = [], options: Fo
   lifetime.signal?.throwIfAborted();
   const started = startProgram(nativeBinding(), native);
   if (isFailure(started)) throw execError(started);
-  const { pid, pidfd, stdio } = started;
-  const streams = stdio.map((fd, i) => streamOf(fd, native.stdio[2 * i]));
-  try {
-    return new ChildHandle({ pid, pidfd, file, stdio: streams, lifetime, leftAtExit });
-  } catch (error) {
-    // Nobody could hear of its end.
-    process.kill(pid, 'SIGKILL');
-    nativeBinding().waitpid(pid, Infinity);
-    streams.forEach((stream) => stream?.destroy());
-    throw error;
-  }
+  // Not by `...`, whose iterator takes longer than all else here.
+  const stdio: (Duplex | null)[] = [];
+  for (let i = 3; i < started.length; ++i) stdio.push(streamOf(started[i] ?? -1, native.stdio[2 * (i - 3)]));
+  const { 0: watch, 1: pid, 2: pidfd } = started;
+  return new ChildHandle({ watch, pid, pidfd, file, stdio, lifetime, leftAtExit });
 }
 
 /** @returns the ExecError of a failed start */

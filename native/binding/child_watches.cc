@@ -1,6 +1,6 @@
 // child_watches.cc - the children whose end an environment's event loop waits for; see child_watches.h.
 // Runs in:  the environment's own thread: from JavaScript, from its loop when a child may have ended, at its end.
-// Calls:    what JavaScript has given for each child, when that may have ended.
+// Calls:    what JavaScript has given for that, when a child may have ended.
 #include "binding/child_watches.h"
 
 #include <utility>
@@ -40,18 +40,31 @@ Napi::Object ToChildEnd(Napi::Env env, const ChildEnd& end) {
   return result;
 }
 
-void ChildWatches::Install(Napi::Env env, Napi::Object exports) {
-  auto* const self = new ChildWatches(env);
+ChildWatches::ChildWatches(Napi::Env env, uv_loop_t* loop)
+    : env_(env),
+      ends_(
+          loop, [](void* self, uint32_t id) { static_cast<ChildWatches*>(self)->Look(id); }, this) {}
+
+ChildWatches* ChildWatches::Install(Napi::Env env, Napi::Object exports) {
+  uv_loop_t* loop = nullptr;
+  napi_get_uv_event_loop(env, &loop);
+  auto* const self = new ChildWatches(env, loop);
   Napi::Object watches = Napi::Object::New(env);
-  // (pid, pidfd, on_end) -> id, or NativeErrorInfo
-  watches.Set("begin", Napi::Function::New(env, [self](const Napi::CallbackInfo& info) {
-                return self->Begin(info[0].As<Napi::Number>().Int32Value(),
-                                   UniqueFd(info[1].As<Napi::Number>().Int32Value()), info[2].As<Napi::Function>());
+  // (on_end)
+  watches.Set("onEnd", Napi::Function::New(env, [self](const Napi::CallbackInfo& info) {
+                self->on_end_ = Napi::Persistent(info[0].As<Napi::Function>());
+              }));
+  // (pid, pidfd) -> id, or NativeErrorInfo
+  watches.Set("begin", Napi::Function::New(env, [self](const Napi::CallbackInfo& info) -> Napi::Value {
+                UniqueFd pidfd(info[1].As<Napi::Number>().Int32Value());
+                const auto id = self->Begin(info[0].As<Napi::Number>().Int32Value(), std::move(pidfd));
+                if (!id) return ToNativeErrorInfo(info.Env(), id.error());
+                return Napi::Number::New(info.Env(), id.value());
               }));
   // (id) -> {code, signaled, coreDumped, usage}, null while it runs, or NativeErrorInfo
   watches.Set("reap", Napi::Function::New(env, [self](const Napi::CallbackInfo& info) -> Napi::Value {
                 const Watch* const watch = self->Find(info);
-                const auto reaped = ReapChild(watch->pid, watch->handle->pidfd());
+                const auto reaped = ReapChild(watch->pid, watch->pidfd.get());
                 if (!reaped) return ToNativeErrorInfo(info.Env(), reaped.error());
                 if (!reaped.value().has_value()) return info.Env().Null();
                 return ToChildEnd(info.Env(), *reaped.value());
@@ -60,83 +73,67 @@ void ChildWatches::Install(Napi::Env env, Napi::Object exports) {
   watches.Set("signal", Napi::Function::New(env, [self](const Napi::CallbackInfo& info) {
                 const Watch* const watch = self->Find(info);
                 const int signal = info[1].As<Napi::Number>().Int32Value();
-                return Napi::Number::New(info.Env(), SignalChild(watch->pid, watch->handle->pidfd(), signal));
+                return Napi::Number::New(info.Env(), SignalChild(watch->pid, watch->pidfd.get(), signal));
               }));
   watches.Set("keepAlive", Napi::Function::New(env, [self](const Napi::CallbackInfo& info) {
-                self->Find(info)->handle->KeepAlive(info[1].As<Napi::Boolean>().Value());
+                self->ends_.KeepAlive(info[0].As<Napi::Number>().Uint32Value(), info[1].As<Napi::Boolean>().Value());
               }));
   watches.Set("listen", Napi::Function::New(env, [self](const Napi::CallbackInfo& info) {
-                self->Find(info)->handle->Listen(info[1].As<Napi::Boolean>().Value());
+                self->ends_.Listen(info[0].As<Napi::Number>().Uint32Value(), info[1].As<Napi::Boolean>().Value());
               }));
-  watches.Set("end",
-              Napi::Function::New(env, [self](const Napi::CallbackInfo& info) { self->Close(self->Find(info)); }));
+  watches.Set("end", Napi::Function::New(env, [self](const Napi::CallbackInfo& info) {
+                self->End(info[0].As<Napi::Number>().Uint32Value());
+              }));
   exports.Set("childWatches", watches);
-  const auto on_end = [](napi_async_cleanup_hook_handle handle, void* all) {
-    static_cast<ChildWatches*>(all)->End(handle);
+  const auto on_exit = [](napi_async_cleanup_hook_handle hook, void* arg) {
+    auto* const all = static_cast<ChildWatches*>(arg);
+    all->hook_ = hook;
+    const auto leave = [](void* closed) {
+      napi_remove_async_cleanup_hook(static_cast<ChildWatches*>(closed)->hook_);
+      delete static_cast<ChildWatches*>(closed);
+    };
+    all->ends_.Close(leave, all);
   };
-  napi_add_async_cleanup_hook(env, on_end, self, nullptr);
+  napi_add_async_cleanup_hook(env, on_exit, self, nullptr);
+  return self;
 }
 
-Napi::Value ChildWatches::Begin(pid_t pid, UniqueFd pidfd, Napi::Function on_end) {
-  uv_loop_t* loop = nullptr;
-  napi_get_uv_event_loop(env_, &loop);
-  auto watch = std::make_unique<Watch>();
-  const auto look = [](void* arg) {
-    auto* const ended = static_cast<Watch*>(arg);
-    ended->owner->Look(ended);
-  };
-  int errnum = 0;
-  watch->handle = runtime::ChildWatch::Open(loop, std::move(pidfd), look, watch.get(), &errnum);
-  if (watch->handle == nullptr) return ToNativeErrorInfo(env_, Error::Errno("epoll_ctl", "watch", errnum));
+Result<uint32_t> ChildWatches::BeginOrKill(pid_t pid, UniqueFd pidfd) {
+  Result<uint32_t> id = Begin(pid, std::move(pidfd));
+  if (!id) KillAndReap(pid, -1);  // nobody could hear of its end
+  return id;
+}
+
+Result<uint32_t> ChildWatches::Begin(pid_t pid, UniqueFd pidfd) {
   do {
     ++last_id_;
   } while (watches_.count(last_id_) != 0);
-  watch->owner = this;
-  watch->id = last_id_;
-  watch->pid = pid;
-  watch->on_end = Napi::Persistent(on_end);
-  watches_.emplace(last_id_, std::move(watch));
-  return Napi::Number::New(env_, last_id_);
+  const int errnum = ends_.Add(last_id_, pidfd.get());
+  if (errnum != 0) return Error::Errno("epoll_ctl", "watch", errnum);
+  watches_.emplace(last_id_, Watch{pid, std::move(pidfd)});
+  return last_id_;
 }
 
 // JavaScript asks for none that it has ended.
 ChildWatches::Watch* ChildWatches::Find(const Napi::CallbackInfo& info) {
-  return watches_.at(info[0].As<Napi::Number>().Uint32Value()).get();
+  return &watches_.at(info[0].As<Napi::Number>().Uint32Value());
 }
 
-void ChildWatches::Close(Watch* watch) {
-  ++closing_;
-  watch->handle->Close(
-      [](void* arg) {
-        auto* const self = static_cast<ChildWatches*>(arg);
-        --self->closing_;
-        self->LeaveIfDone();
-      },
-      this);
-  watches_.erase(watch->id);
+void ChildWatches::End(uint32_t id) {
+  ends_.Remove(id);
+  watches_.erase(id);
 }
 
-void ChildWatches::Look(Watch* watch) {
+void ChildWatches::Look(uint32_t id) {
   const Napi::HandleScope scope(env_);
-  const napi_value on_end = watch->on_end.Value();
+  const napi_value on_end = on_end_.Value();
+  const napi_value argument = Napi::Number::New(env_, id);
   // As an event of the loop: process.nextTick() and promises have their turn when it returns, and what it throws is
   // nobody's here.
-  const napi_status status = napi_make_callback(env_, nullptr, env_.Global(), on_end, 0, nullptr, nullptr);
+  const napi_status status = napi_make_callback(env_, nullptr, env_.Global(), on_end, 1, &argument, nullptr);
   if (status != napi_pending_exception) return;
   napi_value error;
   if (napi_get_and_clear_last_exception(env_, &error) == napi_ok) napi_fatal_exception(env_, error);
-}
-
-void ChildWatches::End(napi_async_cleanup_hook_handle handle) {
-  end_ = handle;
-  while (!watches_.empty()) Close(watches_.begin()->second.get());
-  LeaveIfDone();
-}
-
-void ChildWatches::LeaveIfDone() {
-  if (end_ == nullptr || closing_ != 0) return;
-  napi_remove_async_cleanup_hook(end_);
-  delete this;
 }
 
 }  // namespace atfork::binding

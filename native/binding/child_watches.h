@@ -7,11 +7,11 @@
 
 #include <cstdint>
 #include <map>
-#include <memory>
 
 #include "posix/child_end.h"
 #include "posix/fd.h"
-#include "runtime/child_watch.h"
+#include "posix/result.h"
+#include "runtime/child_ends.h"
 
 namespace atfork::binding {
 
@@ -20,31 +20,32 @@ Napi::Object ToChildEnd(Napi::Env env, const ChildEnd& end);
 
 class ChildWatches {
  public:
-  // Exports `childWatches`: see lib/internal/native-exec.ts. The environment's end closes them.
-  static void Install(Napi::Env env, Napi::Object exports);
+  // Exports `childWatches`: see lib/internal/native-exec.ts. The environment's end closes them, and nobody uses the
+  // result any more.
+  static ChildWatches* Install(Napi::Env env, Napi::Object exports);
+
+  // The new watch's id. A child that cannot be watched is killed and reaped.
+  Result<uint32_t> BeginOrKill(pid_t pid, UniqueFd pidfd);
 
  private:
   struct Watch {
-    ChildWatches* owner;
-    uint32_t id;
     pid_t pid;
-    runtime::ChildWatch* handle;
-    Napi::FunctionReference on_end;
+    UniqueFd pidfd;
   };
 
-  explicit ChildWatches(Napi::Env env) : env_(env) {}
-  Napi::Value Begin(pid_t pid, UniqueFd pidfd, Napi::Function on_end);
+  ChildWatches(Napi::Env env, uv_loop_t* loop);
+  Result<uint32_t> Begin(pid_t pid, UniqueFd pidfd);
+  // Of the id that JavaScript gives first.
   Watch* Find(const Napi::CallbackInfo& info);
-  void Close(Watch* watch);
-  void Look(Watch* watch);
-  void End(napi_async_cleanup_hook_handle handle);
-  void LeaveIfDone();
+  void End(uint32_t id);
+  void Look(uint32_t id);
 
   const Napi::Env env_;
+  Napi::FunctionReference on_end_;
   uint32_t last_id_ = 0;
-  uint32_t closing_ = 0;
-  std::map<uint32_t, std::unique_ptr<Watch>> watches_;
-  napi_async_cleanup_hook_handle end_ = nullptr;  // the environment waits for the rest to be closed
+  std::map<uint32_t, Watch> watches_;
+  runtime::ChildEnds ends_;
+  napi_async_cleanup_hook_handle hook_ = nullptr;  // the environment's end waits for the rest to be closed
 };
 
 }  // namespace atfork::binding

@@ -138,18 +138,20 @@ ExecMeans ToMeans(const Napi::Value& value) {
   return means;
 }
 
-// (file, args, env, stdio, passFds, flags, rest, means) -> {pid, pidfd, stdio}, or NativeErrorInfo
-Napi::Value StartProgram(const Napi::CallbackInfo& info) {
+// (file, args, env, stdio, passFds, flags, rest, means) -> [watch, pid, pidfd, ...stdio], or NativeErrorInfo
+Napi::Value StartProgram(const Napi::CallbackInfo& info, ChildWatches* watches) {
   const Napi::Env env = info.Env();
   Result<StartedChild> started = ForkExec(ToExecOptions(info), ToMeans(info[7]));
   if (!started) return ToNativeErrorInfo(env, started.error());
   StartedChild& child = started.value();
-  Napi::Object result = Napi::Object::New(env);
-  result.Set("pid", child.pid);
-  result.Set("pidfd", child.pidfd.release());
-  Napi::Array stdio = Napi::Array::New(env);
-  for (UniqueFd& fd : child.stdio) stdio.Set(stdio.Length(), fd.release());
-  result.Set("stdio", stdio);
+  const int pidfd = child.pidfd.get();
+  Result<uint32_t> watch = watches->BeginOrKill(child.pid, std::move(child.pidfd));
+  if (!watch) return ToNativeErrorInfo(env, watch.error());
+  Napi::Array result = Napi::Array::New(env, 3 + child.stdio.size());
+  result.Set(0u, watch.value());
+  result.Set(1u, child.pid);
+  result.Set(2u, pidfd);
+  for (uint32_t i = 0; i < child.stdio.size(); ++i) result.Set(3 + i, child.stdio[i].release());
   return result;
 }
 
@@ -213,14 +215,15 @@ Napi::Value IdOf(const Napi::CallbackInfo& info) {
 }  // namespace
 
 void InitExec(Napi::Env env, Napi::Object exports) {
-  exports.Set("startProgram", Napi::Function::New(env, StartProgram, "startProgram"));
+  ChildWatches* const watches = ChildWatches::Install(env, exports);
+  const auto start_program = [watches](const Napi::CallbackInfo& info) { return StartProgram(info, watches); };
+  exports.Set("startProgram", Napi::Function::New(env, start_program, "startProgram"));
   exports.Set("runProgram", Napi::Function::New(env, RunProgram, "runProgram"));
   exports.Set("openPidfd", Napi::Function::New(env, OpenPidfdOf, "openPidfd"));
   exports.Set("lonelySocket", Napi::Function::New(env, LonelySocket, "lonelySocket"));
   exports.Set("isChild", Napi::Function::New(env, IsChildOf, "isChild"));
   exports.Set("userId", Napi::Function::New(env, IdOf<uid_t, UserId>, "userId"));
   exports.Set("groupId", Napi::Function::New(env, IdOf<gid_t, GroupId>, "groupId"));
-  ChildWatches::Install(env, exports);
 }
 
 }  // namespace atfork::binding

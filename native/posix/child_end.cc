@@ -52,6 +52,11 @@ void ReapSilently(pid_t pid, int pidfd) {
   }
 }
 
+void KillAndReap(pid_t pid, int pidfd) {
+  SignalChild(pid, pidfd, SIGKILL);
+  ReapSilently(pid, pidfd);
+}
+
 bool IsChild(pid_t pid) {
   siginfo_t info = {};
   return WaitOnce(pid, -1, &info, WEXITED | WNOHANG | WNOWAIT, nullptr) == 0;

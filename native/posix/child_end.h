@@ -24,6 +24,9 @@ Result<std::optional<ChildEnd>> ReapChild(pid_t pid, int pidfd);
 // Waits for the end of the child, and forgets how it ended, should nobody have reaped it yet.
 void ReapSilently(pid_t pid, int pidfd);
 
+// Ends a child that nobody has reaped, and reaps it.
+void KillAndReap(pid_t pid, int pidfd);
+
 // Whether `pid` is a child of this process, running or not, and nobody has reaped it.
 bool IsChild(pid_t pid);
 

@@ -39,15 +39,16 @@ std::vector<char*> Pointers(const std::vector<std::string>& strings) {
 }
 
 // Of names that are there twice getenv(3) takes the first.
-std::string PathOf(const std::vector<std::string>& env) {
-  for (const std::string& entry : env) {
-    if (entry.compare(0, sizeof kPath - 1, kPath) == 0) return entry.substr(sizeof kPath - 1);
+std::string PathOf(const std::vector<char*>& env) {
+  constexpr size_t kLength = sizeof kPath - 1;
+  for (const char* const entry : env) {
+    if (entry != nullptr && std::strncmp(entry, kPath, kLength) == 0) return entry + kLength;
   }
   return kDefaultPath;
 }
 
 // An empty folder is the current one, which is the program's by then.
-std::vector<std::string> Candidates(const std::string& file, const std::vector<std::string>& env) {
+std::vector<std::string> Candidates(const std::string& file, const std::vector<char*>& env) {
   if (file.empty() || file.find('/') != std::string::npos) return {file};
   std::vector<std::string> candidates;
   const std::string path = PathOf(env);
@@ -61,19 +62,24 @@ std::vector<std::string> Candidates(const std::string& file, const std::vector<s
   return candidates;
 }
 
-// environ(7). What has no `=` is nothing to JavaScript, either.
-std::vector<std::string> OwnEnvironment() {
-  std::vector<std::string> env;
+// environ(7), which stays as it is for as long as the plan is needed. What has no `=` is nothing to JavaScript, either.
+std::vector<char*> OwnEnvironment() {
+  std::vector<char*> env;
+  env.reserve(64);
   for (char** entry = environ; entry != nullptr && *entry != nullptr; ++entry) {
-    if (std::strchr(*entry, '=') != nullptr) env.emplace_back(*entry);
+    if (std::strchr(*entry, '=') != nullptr) env.push_back(*entry);
   }
+  env.push_back(nullptr);
   return env;
 }
 
 bool IsOpen(int fd) { return fcntl(fd, F_GETFD) != -1; }
 
-// Nothing is that high: it only says whether the kernel has it.
-bool HasCloseRange() { return syscall(SYS_close_range, UINT_MAX, UINT_MAX, 0) == 0; }
+// Nothing is that high: it only says whether the kernel has it, which stays so.
+bool HasCloseRange() {
+  static const bool has = syscall(SYS_close_range, UINT_MAX, UINT_MAX, 0) == 0;
+  return has;
+}
 
 template <typename T>
 T* DataOrNull(std::vector<T>& vector) {
@@ -83,12 +89,11 @@ T* DataOrNull(std::vector<T>& vector) {
 }  // namespace
 
 ExecPlan::ExecPlan(ExecOptions options) : options_(std::move(options)) {
-  if (!options_.env) options_.env = OwnEnvironment();
-  candidates_ = Candidates(options_.file, *options_.env);
+  envp_ = options_.env ? Pointers(*options_.env) : OwnEnvironment();
+  candidates_ = Candidates(options_.file, envp_);
   for (const std::string& candidate : candidates_) candidate_pointers_.push_back(candidate.c_str());
   candidate_pointers_.push_back(nullptr);
   argv_ = Pointers(options_.args);
-  envp_ = Pointers(*options_.env);
   shell_argv_ = {const_cast<char*>(kShell), nullptr};
   if (argv_.size() > 1) shell_argv_.insert(shell_argv_.end(), argv_.begin() + 1, argv_.end() - 1);
   shell_argv_.push_back(nullptr);

@@ -35,7 +35,7 @@ struct Stdio {
 struct ExecOptions {
   std::string file;                             // looked up in PATH of `env` unless it has a slash
   std::vector<std::string> args;                // argv[0] included
-  std::optional<std::vector<std::string>> env;  // NAME=value; none: this process's, which nobody else may change now
+  std::optional<std::vector<std::string>> env;  // NAME=value; none: environ(7), which nobody may change meanwhile
   std::vector<Stdio> stdio;
   std::vector<int> passed_fds;  // ascending, beyond stdio: else EINVAL
   bool close_fds = true;
@@ -89,7 +89,7 @@ class ExecPlan {
   Status ChooseCloseFds(const ExecMeans& means);
   Status OpenPair(size_t index);
 
-  ExecOptions options_;  // with an `env`
+  ExecOptions options_;
   std::vector<std::string> candidates_;
   std::vector<const char*> candidate_pointers_;
   std::vector<char*> argv_;

@@ -183,8 +183,7 @@ class Gatherer {
   }
 
   Error Abandon(Error error) {
-    SignalChild(child_.pid, child_.pidfd.get(), SIGKILL);
-    if (!has_ended_) ReapSilently(child_.pid, child_.pidfd.get());
+    if (!has_ended_) KillAndReap(child_.pid, child_.pidfd.get());
     return error;
   }
 

@@ -3,10 +3,11 @@
  *
  * Ratios are taken side by side, in turns, in one run, so that a busy machine slows both sides; the machine should be
  * quiet all the same.
- * Usage:  npm run bench [-- [FIGURE...] [--scale X] [--json FILE] [--node BIN] [--long]]
+ * Usage:  npm run bench [-- [FIGURE...] [--scale X] [--json FILE] [--plot FILE] [--node BIN] [--long]]
  *         FIGURE is a file of this folder, see `figures`; default all but those that take long, which --long adds.
  *         --scale: all numbers of samples times X, default 1, which takes some minutes; 0.1 shows that it works.
- *         FILE gets every row with its numbers, durations in microseconds. --node: another Node than this one.
+ *         FILE gets every row with its numbers, durations in microseconds. --plot FILE: the curves of `fork-exec`, as SVG.
+ *         --node: another Node than this one.
  * Needs:  what `npm run setup` needs; glibc 2.34; 4 GB of memory. Builds the addon of the benchmarks if need be.
  * Exit:   0 every figure is ok, 1 one is not or could not be measured, 100 usage.
  */
@@ -40,6 +41,7 @@ function readArguments() {
       json: { type: 'string' },
       node: { type: 'string', default: process.execPath },
       long: { type: 'boolean', default: false },
+      plot: { type: 'string' },
     },
   });
   const known = [...figures, ...longFigures];
@@ -48,7 +50,7 @@ function readArguments() {
   const scale = Number(values.scale);
   if (!(scale > 0)) throw new RangeError(`--scale ${values.scale}: not more than 0`);
   const names = positionals.length > 0 ? positionals : values.long ? known : figures;
-  return { names, scale, json: values.json, node: path.resolve(values.node) };
+  return { names, scale, json: values.json, plot: values.plot, node: path.resolve(values.node) };
 }
 
 /** @returns the figure's rows; if it could not be measured, one that says why */
@@ -125,7 +127,14 @@ async function main() {
   if (options.json !== undefined) {
     writeFileSync(options.json, `${JSON.stringify({ machine, load, scale: options.scale, rows }, null, 2)}\n`);
   }
+  if (options.plot !== undefined) await writePlot(options.plot, rows);
   return rows.every(({ verdict }) => verdict === 'ok') ? 0 : 1;
+}
+
+async function writePlot(file, rows) {
+  const { plot } = await import('./fork-exec.mjs');
+  const { plotSvg } = await import('./lib/plot.mjs');
+  writeFileSync(file, `${await plotSvg(plot(rows.filter(({ figure }) => figure === 'fork-exec')))}\n`);
 }
 
 process.exitCode = await main();

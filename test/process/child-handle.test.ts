@@ -10,6 +10,7 @@ const cases = [
   'others',
   'fromPid',
   'forked',
+  'forkedWithMany',
   'unref',
   'workers',
   'unread',

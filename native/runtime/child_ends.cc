@@ -1,0 +1,175 @@
+// child_ends.cc - tells an event loop that children may have ended.
+// Runs in:  the loop's thread.
+// Calls:    epoll_ctl(2) for pidfds, which become readable at the child's end: no thread and no signal. uv_poll_* on
+// the
+//           epoll set, once for all: a handle of libuv for each child would take longer than the rest of its start.
+//           Where there is no pidfd, uv_signal_* for SIGCHLD: libuv shares that among all who ask for it, and waits for
+//           its own children pid by pid, so nobody's are stolen. Allocates.
+//
+// A child of fork() has the parent's epoll set, not a copy of it: nothing may be taken out of that.
+#include "runtime/child_ends.h"
+
+#include <signal.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <new>
+#include <vector>
+
+namespace atfork::runtime {
+namespace {
+
+constexpr int kAtOnce = 32;
+
+template <typename Handle>
+uv_handle_t* AnyOf(Handle* handle) {
+  return handle == nullptr ? nullptr : reinterpret_cast<uv_handle_t*>(&handle->handle);
+}
+
+}  // namespace
+
+struct ChildEnds::Polled {
+  uv_poll_t handle;
+  UniqueFd set;
+  ChildEnds* owner;
+};
+
+struct ChildEnds::Signaled {
+  uv_signal_t handle;
+  ChildEnds* owner;
+};
+
+template <typename Handle>
+void ChildEnds::CloseHandle(Handle** handle) {
+  if (*handle == nullptr) return;
+  ++closing_;
+  uv_close(AnyOf(*handle), [](uv_handle_t* closed) {
+    auto* const self = static_cast<Handle*>(closed->data);
+    ChildEnds* const owner = self->owner;
+    delete self;
+    --owner->closing_;
+    owner->LeaveIfClosed();
+  });
+  *handle = nullptr;
+}
+
+void ChildEnds::LeaveIfClosed() {
+  if (closed_ != nullptr && closing_ == 0) closed_(closed_arg_);
+}
+
+int ChildEnds::OpenPolled() {
+  if (polled_ != nullptr) return 0;
+  UniqueFd set(epoll_create1(EPOLL_CLOEXEC));
+  if (!set) return errno;
+  auto* const polled = new (std::nothrow) Polled{{}, std::move(set), this};
+  if (polled == nullptr) return ENOMEM;
+  const int error = uv_poll_init(loop_, &polled->handle, polled->set.get());
+  if (error != 0) {
+    delete polled;
+    return -error;
+  }
+  polled->handle.data = polled;
+  polled_ = polled;
+  return -uv_poll_start(&polled->handle, UV_READABLE, [](uv_poll_t* handle, int, int) {
+    const auto* const self = static_cast<Polled*>(handle->data);
+    epoll_event ended[kAtOnce];
+    const int count = epoll_wait(self->set.get(), ended, kAtOnce, 0);
+    // Whoever hears of one may end this.
+    ChildEnds* const owner = self->owner;
+    for (int i = 0; i < count && owner->polled_ == self; ++i) owner->look_(owner->arg_, ended[i].data.u32);
+  });
+}
+
+int ChildEnds::OpenSignaled() {
+  if (signaled_ != nullptr) return 0;
+  auto* const signaled = new (std::nothrow) Signaled{{}, this};
+  if (signaled == nullptr) return ENOMEM;
+  const int error = uv_signal_init(loop_, &signaled->handle);
+  if (error != 0) {
+    delete signaled;
+    return -error;
+  }
+  signaled->handle.data = signaled;
+  signaled_ = signaled;
+  const auto on_signal = [](uv_signal_t* handle, int) {
+    ChildEnds* const owner = static_cast<Signaled*>(handle->data)->owner;
+    std::vector<uint32_t> untold;
+    for (const auto& [id, child] : owner->children_) {
+      if (child.pidfd < 0) untold.push_back(id);
+    }
+    for (const uint32_t id : untold) owner->look_(owner->arg_, id);
+  };
+  return -uv_signal_start(&signaled->handle, on_signal, SIGCHLD);
+}
+
+void ChildEnds::ForgetParents() {
+  if (owner_ == getpid()) return;
+  owner_ = getpid();
+  children_.clear();
+  CloseHandle(&polled_);
+  CountAlive(-alive_);
+}
+
+int ChildEnds::Add(uint32_t id, int pidfd) {
+  ForgetParents();
+  const int error = pidfd < 0 ? OpenSignaled() : OpenPolled();
+  if (error != 0) return error;
+  epoll_event event = {EPOLLIN, {}};
+  event.data.u32 = id;
+  if (pidfd >= 0 && epoll_ctl(polled_->set.get(), EPOLL_CTL_ADD, pidfd, &event) != 0) return errno;
+  children_.emplace(id, Child{pidfd, true});
+  CountAlive(1);
+  return 0;
+}
+
+ChildEnds::Child* ChildEnds::Find(uint32_t id) {
+  ForgetParents();
+  const auto found = children_.find(id);
+  return found == children_.end() ? nullptr : &found->second;
+}
+
+void ChildEnds::Remove(uint32_t id) {
+  const Child* const child = Find(id);
+  if (child == nullptr) return;
+  if (child->pidfd >= 0) epoll_ctl(polled_->set.get(), EPOLL_CTL_DEL, child->pidfd, nullptr);
+  if (child->keeps_alive) CountAlive(-1);
+  children_.erase(id);
+}
+
+void ChildEnds::KeepAlive(uint32_t id, bool keeps) {
+  Child* const child = Find(id);
+  if (child == nullptr || child->keeps_alive == keeps) return;
+  child->keeps_alive = keeps;
+  CountAlive(keeps ? 1 : -1);
+}
+
+void ChildEnds::CountAlive(int more) {
+  alive_ += more;
+  for (uv_handle_t* const handle : {AnyOf(polled_), AnyOf(signaled_)}) {
+    if (handle == nullptr) continue;
+    if (alive_ > 0) {
+      uv_ref(handle);
+    } else {
+      uv_unref(handle);
+    }
+  }
+}
+
+void ChildEnds::Listen(uint32_t id, bool listens) {
+  const Child* const child = Find(id);
+  if (child == nullptr || child->pidfd < 0) return;
+  epoll_event event = {listens ? EPOLLIN : 0u, {}};
+  event.data.u32 = id;
+  epoll_ctl(polled_->set.get(), EPOLL_CTL_MOD, child->pidfd, &event);
+}
+
+void ChildEnds::Close(Closed closed, void* arg) {
+  CloseHandle(&polled_);
+  CloseHandle(&signaled_);
+  closed_ = closed;
+  closed_arg_ = arg;
+  LeaveIfClosed();
+}
+
+}  // namespace atfork::runtime
