@@ -42,16 +42,15 @@ export function plot(rows) {
 
 /**
  * Microseconds of each way, taken in turns. Those that copy nothing first: the pages that a fork(2) has made read-only are paid for by
- * whoever writes to them next, which JavaScript does everywhere, and C hardly anywhere.
+ * whoever writes to them next, which JavaScript does everywhere, and C hardly anywhere. On one processor: whether the kernel
+ * has put the child on another, which it does for minutes or never, makes a difference of half of it, in every way.
  */
 async function blocksAt(start, megabytes, samples) {
   const subject = start('exec', [String(megabytes)]);
   await subject.ask('settle');
-  const sparing = await inTurns(
-    subject,
-    ['forkExec', 'posixSpawn', ...(process.getuid() === 0 ? ['withIds'] : [])],
-    samples(60),
-  );
+  await subject.ask('pin');
+  const names = ['forkExec', 'posixSpawn', ...(process.getuid() === 0 ? ['withIds'] : [])];
+  const sparing = await inTurns(subject, names, samples(300));
   const copying = await inTurns(subject, ['spawn'], samples(60));
   await subject.end();
   return { ...sparing, ...copying };
@@ -59,7 +58,8 @@ async function blocksAt(start, megabytes, samples) {
 
 async function inTurns(subject, names, count) {
   const ways = Object.fromEntries(names.map((name) => [name, []]));
-  for (let round = -3; round < count; ++round) {
+  // What a process does now and then, it does at first more slowly.
+  for (let round = -Math.ceil(count / 3); round < count; ++round) {
     for (const name of names) {
       const us = await subject.ask(name);
       if (round >= 0) ways[name].push(us);
