@@ -19,9 +19,9 @@ export interface NativeExecRequest {
   /** `NAME=value`; null: this process's own, which no other thread may change meanwhile. */
   env: NullTerminated | null;
   /** Two for each descriptor: its `stdioKind`, and for `inherit` which. */
-  stdio: readonly number[];
+  stdio: Int32Array;
   /** Ascending. */
-  passFds: readonly number[];
+  passFds: Int32Array | null;
   flags: number;
   rest: NativeExecRest | undefined;
 }
@@ -107,8 +107,8 @@ export interface NativeExec {
     file: string,
     args: NullTerminated,
     env: NullTerminated | null,
-    stdio: readonly number[],
-    passFds: readonly number[],
+    stdio: Int32Array,
+    passFds: Int32Array | null,
     flags: number,
     rest: NativeExecRest | undefined,
     means?: NativeExecMeans,
@@ -118,8 +118,8 @@ export interface NativeExec {
     file: string,
     args: NullTerminated,
     env: NullTerminated | null,
-    stdio: readonly number[],
-    passFds: readonly number[],
+    stdio: Int32Array,
+    passFds: Int32Array | null,
     flags: number,
     rest: NativeExecRest | undefined,
     means: NativeExecMeans | undefined,

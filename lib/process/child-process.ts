@@ -155,8 +155,8 @@ function toNative({ file, args, cwd, envPairs, stdio, detached, uid, gid }: Spaw
     file,
     args: nullTerminated(args === undefined || args.length === 0 ? [file] : args.map(String)),
     env: envPairs === undefined ? environmentOf(process.env, 'options.env') : nullTerminated(envPairs),
-    stdio: stdio.flatMap(toKind),
-    passFds: [],
+    stdio: Int32Array.from(stdio.flatMap(toKind)),
+    passFds: null,
     flags: execFlags.restoreSignals | (detached === true ? execFlags.setsid : 0),
     rest: hasRest ? ownOnly({ cwd: folder, uid: uid ?? undefined, gid: gid ?? undefined }) : undefined,
   };

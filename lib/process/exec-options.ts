@@ -207,9 +207,9 @@ function lifetimeOf({
 }
 
 /** The three of one kind. */
-const uniform = new Map<unknown, readonly number[]>();
+const uniform = new Map<unknown, Int32Array>();
 
-function stdioOf(stdio: unknown = 'pipe'): readonly number[] {
+function stdioOf(stdio: unknown = 'pipe'): Int32Array {
   if (typeof stdio !== 'string') return stdioList(Array.isArray(stdio) ? stdio : [stdio, stdio, stdio]);
   if (!['pipe', 'overlapped', 'inherit', 'ignore'].includes(stdio)) {
     throw invalidValue('options.stdio', "must be 'pipe', 'inherit', 'ignore' or a list", stdio);
@@ -219,9 +219,9 @@ function stdioOf(stdio: unknown = 'pipe'): readonly number[] {
   return list;
 }
 
-function stdioList(list: readonly unknown[]): number[] {
+function stdioList(list: readonly unknown[]): Int32Array {
   const whole = [...list, ...Array<undefined>(Math.max(0, 3 - list.length)).fill(undefined)];
-  return whole.flatMap((each, fd) => oneStdio(each, fd));
+  return Int32Array.from(whole.flatMap((each, fd) => oneStdio(each, fd)));
 }
 
 function oneStdio(value: unknown, fd: number): [kind: number, fd: number] {
@@ -254,8 +254,8 @@ function fdOf(value: unknown, name: string): number {
   throw invalidValue(name, "must be 'pipe', 'inherit', 'ignore', a descriptor or a stream", value);
 }
 
-function passedFds(fds: unknown, stdioCount: number): readonly number[] {
-  if (fds === undefined) return [];
+function passedFds(fds: unknown, stdioCount: number): Int32Array | null {
+  if (fds === undefined) return null;
   const list = listOf(fds, 'options.passFds', (each, name) => {
     validateInteger(each, name, 0, maxFd);
     if (each < stdioCount) throw invalidValue(name, 'must not be a descriptor of `stdio`', each);
@@ -264,7 +264,7 @@ function passedFds(fds: unknown, stdioCount: number): readonly number[] {
   const sorted = (list ?? []).toSorted((a, b) => a - b);
   const twice = sorted.find((fd, i) => fd === sorted[i + 1]);
   if (twice !== undefined) throw invalidValue('options.passFds', 'must name each descriptor once', fds);
-  return sorted;
+  return Int32Array.from(sorted);
 }
 
 function listOf<T>(list: unknown, name: string, of: (each: unknown, name: string) => T): T[] | undefined {
