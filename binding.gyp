@@ -163,6 +163,7 @@
             "test/native/lock_registry_test.cc",
             "test/native/process_lock_fork_test.cc",
             "test/native/process_lock_test.cc",
+            "test/native/program_output_test.cc",
             "test/native/semantics_handlers_test.cc",
             "test/native/semantics_inheritance_test.cc",
             "test/native/semantics_locks_test.cc",

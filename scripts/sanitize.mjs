@@ -84,7 +84,7 @@ process.exitCode = results.every(Boolean) ? 0 : 1;
 
 function testsOfForkExec() {
   const here = path.join(root, 'test', 'native');
-  const files = readdirSync(here).filter((name) => /^fork_exec\w*_test\.cc$/.test(name));
+  const files = readdirSync(here).filter((name) => /^(fork_exec\w*|program_output)_test\.cc$/.test(name));
   const text = files.map((name) => readFileSync(path.join(here, name), 'utf8')).join('\n');
   return [...text.matchAll(/^TEST\((\w+)\)/gm)].map(([, name]) => name);
 }

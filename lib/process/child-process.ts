@@ -213,4 +213,5 @@ export const spawn = ours(childProcess.spawn);
 export const exec = ours(childProcess.exec);
 export const execFile = ours(childProcess.execFile);
 export const fork = ours(childProcess.fork);
-export const ChildProcess = childProcess.ChildProcess;
+/** Node's own: forkExecSync() is what is like them here. */
+export const { ChildProcess, spawnSync, execSync, execFileSync } = childProcess;

@@ -1,7 +1,6 @@
 // fork_exec_refusals_test.cc - what the kernel refuses a program, and what is taken from it.
 // Runs in:  native_tests. As root; else they are left out.
 #include <linux/capability.h>
-#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -15,7 +14,6 @@
 #include "child/exec_child.h"
 #include "fork_exec_helpers.h"
 #include "posix/exec_plan.h"
-#include "posix/program_output.h"
 #include "test.h"
 
 namespace {
@@ -24,7 +22,6 @@ using atfork::ExecMeans;
 using atfork::ExecOptions;
 using atfork::ExecPlan;
 using atfork::ForkExec;
-using atfork::GatherOutput;
 using atfork::Result;
 using atfork::StartedChild;
 using atfork::Status;
@@ -89,16 +86,4 @@ TEST(program_whose_parent_has_died_does_not_start) {
   CHECK(!started);
   CHECK_EQ(started.error().errnum, ESRCH);
   CHECK_EQ(std::string(started.error().stage), "parentDeathSignal");
-}
-
-TEST(end_that_the_kernel_has_reaped_is_nobodys_to_know) {
-  CHECK(signal(SIGCHLD, SIG_IGN) != SIG_ERR);
-  for (const ExecMeans& means : AllMeans()) {
-    Result<StartedChild> started = ForkExec(Shell("echo"), means);
-    CHECK(started.ok());
-    const auto ended = GatherOutput(std::move(started.value()), "", {});
-    CHECK(!ended);
-    CHECK_EQ(ended.error().errnum, ECHILD);
-    CHECK_EQ(std::string(ended.error().stage), "wait");
-  }
 }

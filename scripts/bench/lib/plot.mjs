@@ -2,6 +2,8 @@
 import * as vega from 'vega';
 import * as vegaLite from 'vega-lite';
 
+const powersOfTen = Array.from({ length: 13 }, (_, i) => 10 ** (i - 6));
+
 /**
  * @param {object} plot
  * @param {string} plot.title
@@ -11,7 +13,7 @@ import * as vegaLite from 'vega-lite';
  * @returns {Promise<string>}
  */
 export function plotSvg({ title, axes, points, curves }) {
-  const scale = { type: 'log' };
+  const scale = { type: 'log', nice: false, padding: 20 };
   const { spec } = vegaLite.compile({
     width: 520,
     height: 280,
@@ -22,8 +24,8 @@ export function plotSvg({ title, axes, points, curves }) {
     mark: { type: 'line', point: true },
     encoding: {
       x: { field: 'x', type: 'quantitative', title: axes.x, scale, axis: { values: points.map(({ x }) => x) } },
-      y: { field: 'y', type: 'quantitative', title: axes.y, scale },
-      color: { field: 'curve', type: 'nominal', title: null, sort: curves },
+      y: { field: 'y', type: 'quantitative', title: axes.y, scale, axis: { values: powersOfTen } },
+      color: { field: 'curve', type: 'nominal', title: null, sort: curves, legend: { labelLimit: 0 } },
     },
   });
   return new vega.View(vega.parse(spec), { renderer: 'none' }).toSVG();
