@@ -151,7 +151,7 @@ async function main() {
   let options, found;
   try {
     options = readArguments();
-    found = findTests(options.checkout, options.only);
+    found = findTests(options.checkout, options.only, options.mode);
     if (found.tests.length === 0) throw new Error(`no test matches ${options.only}`);
   } catch (error) {
     console.error(`node-suite: ${error.message}`);

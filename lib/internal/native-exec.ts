@@ -1,6 +1,7 @@
 /** What native/binding/exec_binding.cc and child_watches.cc offer to JavaScript: programs started, and their ends. */
 import type { NativeResult } from './native-result';
 import type { NativeWaitStatus } from './native-process';
+import { requireChildPermission } from './permission';
 
 /** Of one descriptor of the program: native/posix/exec_plan.h. */
 export const stdioKind = { null: 0, input: 1, output: 2, socket: 3, inherit: 4, untouched: 5 } as const;
@@ -145,6 +146,7 @@ export function startProgram(
   native: NativeExec,
   { file, args, env, stdio, passFds, flags, rest }: NativeExecRequest,
 ): NativeResult<NativeStartedProgram> {
+  requireChildPermission(file);
   return native.startProgram(file, args, env, stdio, passFds, flags, rest);
 }
 
@@ -157,6 +159,7 @@ export function runProgram(
   { file, args, env, stdio, passFds, flags, rest }: NativeExecRequest,
   { input, timeout, killSignal, grace, maxBuffer }: NativeProgramLimits,
 ): NativeResult<NativeProgramOutput> {
+  requireChildPermission(file);
   const request = [file, args, env, stdio, passFds, flags, rest] as const;
   return native.runProgram(...request, undefined, input, timeout, killSignal, grace, maxBuffer);
 }

@@ -11,11 +11,10 @@ import { promisify } from 'node:util';
 import { nativeBinding } from '../binding';
 import { forgetChild, listenToChild } from '../internal/child-watches';
 import { errno } from '../internal/errno';
-import { type NativeExecRequest, execFlags, nullTerminated, startProgram, stdioKind } from '../internal/native-exec';
+import { startProgram } from '../internal/native-exec';
 import { isFailure } from '../internal/native-result';
-import { ownOnly } from '../internal/validate';
 import { parentsWaits } from '../internal/parents-waits';
-import { environmentOf } from './environment';
+import { type SpawnProgram, type SpawnStdio, isPipe, spawnRequest, stdioKinds } from './child-process-request';
 import { signalName } from './signals';
 
 /** What Node's ChildProcess.prototype.spawn asks of its handle: lib/internal/child_process.js. */
@@ -31,28 +30,8 @@ interface ProcessHandle {
   close(callback?: () => void): void;
 }
 
-/** A handle of Node's, of a stream: src/stream_base.cc, src/pipe_wrap.cc. */
-interface StreamHandle {
-  readonly fd: number;
-  open(fd: number): number;
-}
-
-type SpawnStdio =
-  | { type: 'ignore' }
-  | { type: 'pipe' | 'overlapped'; handle: StreamHandle }
-  | { type: 'wrap'; handle: StreamHandle }
-  | { type: 'inherit' | 'fd'; fd: number };
-
-/** As lib/child_process.js leaves them, and ChildProcess.prototype.spawn: `stdio` is what each descriptor is by then. */
-interface SpawnOptions {
-  file: string;
-  args?: string[];
-  cwd?: string | null;
-  envPairs?: string[];
+interface SpawnOptions extends SpawnProgram {
   stdio: SpawnStdio[];
-  detached?: boolean;
-  uid?: number | null;
-  gid?: number | null;
 }
 
 interface WithHandle {
@@ -77,7 +56,7 @@ class ProgramHandle implements ProcessHandle {
 
   spawn(): number {
     const { stdio } = this.#options;
-    const started = startProgram(this.#native, toNative(this.#options));
+    const started = startProgram(this.#native, spawnRequest(this.#options, stdioKinds(stdio)));
     if (isFailure(started)) {
       // Streams of a program that did not start end at once.
       for (const each of stdio) {
@@ -144,39 +123,6 @@ class ProgramHandle implements ProcessHandle {
   }
 }
 
-function isPipe(stdio: SpawnStdio): stdio is Extract<SpawnStdio, { type: 'pipe' | 'overlapped' }> {
-  return stdio.type === 'pipe' || stdio.type === 'overlapped';
-}
-
-function toNative({ file, args, cwd, envPairs, stdio, detached, uid, gid }: SpawnOptions): NativeExecRequest {
-  const folder = cwd === '' ? undefined : (cwd ?? undefined);
-  const hasRest = folder !== undefined || typeof uid === 'number' || typeof gid === 'number';
-  return {
-    file,
-    args: nullTerminated(args === undefined || args.length === 0 ? [file] : args.map(String)),
-    env: envPairs === undefined ? environmentOf(process.env, 'options.env') : nullTerminated(envPairs),
-    stdio: Int32Array.from(stdio.flatMap(toKind)),
-    passFds: null,
-    flags: execFlags.restoreSignals | (detached === true ? execFlags.setsid : 0),
-    rest: hasRest ? ownOnly({ cwd: folder, uid: uid ?? undefined, gid: gid ?? undefined }) : undefined,
-  };
-}
-
-function toKind(stdio: SpawnStdio, index: number): [kind: number, fd: number] {
-  switch (stdio.type) {
-    case 'ignore':
-      return [index < 3 ? stdioKind.null : stdioKind.untouched, -1];
-    case 'pipe':
-    case 'overlapped':
-      return [stdioKind.socket, -1];
-    case 'wrap':
-      return [stdioKind.inherit, stdio.handle.fd];
-    case 'inherit':
-    case 'fd':
-      return [stdioKind.inherit, stdio.fd];
-  }
-}
-
 /** Calls a function of node:child_process; the ChildProcess that it makes meanwhile gets another handle. */
 function withOurs<T>(call: () => T): T {
   const prototype = childProcess.ChildProcess.prototype as unknown as WithHandle;
@@ -213,5 +159,5 @@ export const spawn = ours(childProcess.spawn);
 export const exec = ours(childProcess.exec);
 export const execFile = ours(childProcess.execFile);
 export const fork = ours(childProcess.fork);
-/** Node's own: forkExecSync() is what is like them here. */
-export const { ChildProcess, spawnSync, execSync, execFileSync } = childProcess;
+export const ChildProcess = childProcess.ChildProcess;
+export { execFileSync, execSync, spawnSync } from './child-process-sync';

@@ -209,7 +209,8 @@ function lifetimeOf({
 /** The three of one kind. */
 const uniform = new Map<unknown, Int32Array>();
 
-function stdioOf(stdio: unknown = 'pipe'): Int32Array {
+/** @throws TypeError, RangeError */
+export function stdioOf(stdio: unknown = 'pipe'): Int32Array {
   if (typeof stdio !== 'string') return stdioList(Array.isArray(stdio) ? stdio : [stdio, stdio, stdio]);
   if (!['pipe', 'overlapped', 'inherit', 'ignore'].includes(stdio)) {
     throw invalidValue('options.stdio', "must be 'pipe', 'inherit', 'ignore' or a list", stdio);

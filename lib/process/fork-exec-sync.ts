@@ -50,7 +50,7 @@ export function forkExecSync(
   const grace = forceKillAfterDelay === false ? -1 : forceKillAfterDelay;
   const ended = runProgram(nativeBinding(), native, { input, timeout, killSignal, grace, maxBuffer });
   if (isFailure(ended)) throw ended.stage === 'wait' ? fromNative(WaitError, ended) : execError(ended);
-  const stdio = ended.output.map((bytes) => (bytes === null ? null : decode(bytes)));
+  const stdio = ended.output.map((bytes) => (bytes === null ? null : decode(bytes.subarray(0, maxBuffer))));
   const output = {
     pid: ended.pid,
     stdout: stdio[1] ?? null,

@@ -177,7 +177,6 @@ class Gatherer {
   }
 
   void Overflow(size_t index) {
-    gathered_.output[index]->resize(limits_.max_buffer);
     if (gathered_.overflowed < 0) gathered_.overflowed = static_cast<int>(index);
     if (!killed_ && !has_ended_) Kill();
   }

@@ -21,11 +21,11 @@ struct ProgramLimits {
   double timeout_ms = 0;             // that it may take; 0: no limit
   int kill_signal = 15;              // what is sent at the limit, or when it writes too much
   double grace_ms = -1;              // from there to SIGKILL; negative: never
-  uint64_t max_buffer = UINT64_MAX;  // bytes that are taken of each descriptor
+  uint64_t max_buffer = UINT64_MAX;  // bytes that may be written to each descriptor
 };
 
 struct ProgramOutput {
-  // Of each of Stdio; none where nothing is read from.
+  // Of each of Stdio; none where nothing is read from. Where there was too much, up to 64 KiB more than `max_buffer`.
   std::vector<std::optional<std::string>> output;
   ChildEnd end;
   bool timed_out = false;

@@ -24,7 +24,6 @@ if (mode === 'load' || mode === 'fork') {
 }
 
 if (mode === 'child-process') {
-  const { exec, execFile, fork, spawn } = require('../../dist/process/child-process.js');
-  Object.assign(require('node:child_process'), { exec, execFile, fork, spawn });
+  Object.assign(require('node:child_process'), require('../../dist/process/child-process.js'));
   syncBuiltinESMExports();
 }

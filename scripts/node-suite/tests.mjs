@@ -5,7 +5,8 @@ import path from 'node:path';
 import { filesBelow } from '../lib/files.mjs';
 
 /** Why a test is left out of every run, by its name: with atfork it cannot even begin. */
-const leftOut = JSON.parse(readFileSync(new URL('left-out.json', import.meta.url), 'utf8'));
+/** By what is done with them: see node-suite.mjs, --with. */
+const leftOutOf = JSON.parse(readFileSync(new URL('left-out.json', import.meta.url), 'utf8'));
 
 /** As in Node's own test/testpy: the first such line counts. */
 const flagsLine = /\/\/\s+Flags:(.*)/;
@@ -29,10 +30,12 @@ const permitted = ['--allow-addons', '--allow-fs-read=*'];
  *
  * @param {string} checkout the folder that holds `test/`
  * @param {RegExp} only what a name has to match
+ * @param {'fork' | 'child-process'} mode
  * @returns {{ tests: Test[], leftOut: { name: string, reason: string }[] }}
  * @throws Error when there are no such folders
  */
-export function findTests(checkout, only) {
+export function findTests(checkout, only, mode) {
+  const leftOut = leftOutOf[mode];
   const found = ['parallel', 'sequential']
     .flatMap((suite) => namesIn(checkout, suite))
     .filter((name) => only.test(name));

@@ -80,7 +80,7 @@ TEST(program_that_takes_too_long_or_writes_too_much_is_killed) {
     CHECK_EQ(*stubborn.output[1], "x\n");
     const ProgramOutput loud = Run("exec yes >&2", means, "", small);
     CHECK_EQ(loud.overflowed, 2);
-    CHECK_EQ(*loud.output[2], "y\ny");
+    CHECK_EQ(loud.output[2]->substr(0, 4), "y\ny\n");
     CHECK(loud.end.status.signaled && !loud.timed_out);
     CHECK_EQ(Run("printf abc", means, "", small).overflowed, -1);
   }

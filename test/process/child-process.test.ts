@@ -7,3 +7,11 @@ describe('atfork/child-process', () => {
     expect(await fixturePasses('child-process.cjs', { args: [name] })).toBe('done\n');
   });
 });
+
+it('synchronous functions do what those of Node do', async () => {
+  expect(await fixturePasses('child-process-sync.cjs')).toBe('done\n');
+});
+
+it('nothing is started where the permission model forbids it', async () => {
+  expect(await fixturePasses('exec-permission.cjs')).toBe('done\n');
+});
