@@ -1,7 +1,6 @@
 /** What native/binding/exec_binding.cc and child_watches.cc offer to JavaScript: programs started, and their ends. */
 import type { NativeResult } from './native-result';
 import type { NativeWaitStatus } from './native-process';
-import { requireChildPermission } from './permission';
 
 /** Of one descriptor of the program: native/posix/exec_plan.h. */
 export const stdioKind = { null: 0, input: 1, output: 2, socket: 3, inherit: 4, untouched: 5 } as const;
@@ -130,6 +129,8 @@ export interface NativeExec {
     grace: number,
     maxBuffer: number,
   ): NativeResult<NativeProgramOutput>;
+  /** Whether a name is twice in this process's environment. */
+  hasDuplicatesInEnvironment(): boolean;
   /** -1: the kernel has none. */
   openPidfd(pid: number): number;
   /** A socket whose peer is gone, or -1. */
@@ -142,24 +143,6 @@ export interface NativeExec {
   readonly childWatches: NativeChildWatches;
 }
 
-export function startProgram(
-  native: NativeExec,
-  { file, args, env, stdio, passFds, flags, rest }: NativeExecRequest,
-): NativeResult<NativeStartedProgram> {
-  requireChildPermission(file);
-  return native.startProgram(file, args, env, stdio, passFds, flags, rest);
-}
-
 export function nullTerminated(texts: readonly string[]): NullTerminated {
   return texts.length === 0 ? '' : `${texts.join('\0')}\0`;
-}
-
-export function runProgram(
-  native: NativeExec,
-  { file, args, env, stdio, passFds, flags, rest }: NativeExecRequest,
-  { input, timeout, killSignal, grace, maxBuffer }: NativeProgramLimits,
-): NativeResult<NativeProgramOutput> {
-  requireChildPermission(file);
-  const request = [file, args, env, stdio, passFds, flags, rest] as const;
-  return native.runProgram(...request, undefined, input, timeout, killSignal, grace, maxBuffer);
 }

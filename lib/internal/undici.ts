@@ -47,7 +47,7 @@ function isClient(value: unknown): value is Client {
 export function abandonRequests(sockets: readonly EventEmitter[]): void {
   const clients = sockets.map(clientOf).filter((each) => each !== undefined);
   const seen = new Set<object>();
-  for (const each of [...globalDispatchers(), ...clients.flatMap(poolsOf), ...clients]) abandon(each, seen);
+  for (const each of [...globalDispatchers(), ...clients.flatMap(ownersOf), ...clients]) abandon(each, seen);
   // Those who wait for a connection or a tunnel that is being made, which leads nowhere from there.
   const known = [...seen].filter((each) => hidden(each, 'connecting') === true).length;
   const connecting = sockets.filter((socket) => clientOf(socket) === undefined && isBeingConnected(socket)).length;
@@ -69,7 +69,8 @@ function abandon(entry: unknown, seen: Set<object>): void {
     clients.clear();
     (hidden(dispatcher, 'origins') as Set<unknown> | undefined)?.clear();
   } else if (Array.isArray(clients)) {
-    clients.length = 0;
+    // Pools, which a BalancedPool has instead, are its own to keep.
+    clients.splice(0, clients.length, ...clients.filter((each) => !isClient(each)));
     const queue = hidden(dispatcher, 'queue') as { isEmpty(): boolean; shift(): unknown };
     while (!queue.isEmpty()) queue.shift();
     setHidden(dispatcher, 'queued', 0);
@@ -112,25 +113,25 @@ function renewClient(client: Client): void {
   });
 }
 
-/** Only a listener on a Client knows the Pool that it belongs to, which it makes emit the same event. */
-function poolsOf(client: Client): EventEmitter[] {
-  const pools: EventEmitter[] = [];
+/** Only a listener on a Client knows the Pool that it belongs to, which it makes emit the same event; and so on, upwards. */
+function ownersOf(dispatcher: EventEmitter): EventEmitter[] {
+  const owners: EventEmitter[] = [];
   const { prototype } = EventEmitter;
   // eslint-disable-next-line @typescript-eslint/unbound-method -- put back below
   const { emit } = prototype;
   prototype.emit = function (this: EventEmitter) {
-    pools.push(this);
+    owners.push(this);
     return true;
   };
   const emits = /^\(origin, targets\) => \{\s+\w+\.emit\(['"]connect['"]/;
   try {
-    for (const listener of client.listeners('connect')) {
-      if (emits.test(String(listener))) Reflect.apply(listener, client, ['', []]);
+    for (const listener of dispatcher.listeners('connect')) {
+      if (emits.test(String(listener))) Reflect.apply(listener, dispatcher, ['', []]);
     }
   } finally {
     prototype.emit = emit;
   }
-  return pools;
+  return owners.flatMap((owner) => [...ownersOf(owner), owner]);
 }
 
 /** By what listens to it: lib/core/connect.js. */

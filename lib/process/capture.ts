@@ -3,9 +3,13 @@ import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 
 import { invalidValue } from '../internal/validate';
+import type { ChildHandle } from './child-handle';
 import type { ForkExecOptions } from './exec-options';
 import { forkExec } from './fork-exec';
 import { type OutputOptions, type ProgramOutput, outputOptions, overflow } from './program-output';
+
+/** Of setTimeout(). */
+const longestTimer = 2 ** 31 - 1;
 
 export interface CaptureOptions extends Omit<ForkExecOptions, 'stdio'>, OutputOptions {}
 
@@ -34,6 +38,7 @@ export async function capture(
 ): Promise<ProgramOutput<string | Buffer>> {
   const { input, maxBuffer, decode, rest } = outputOptions(options);
   if (rest.stdio !== undefined) throw invalidValue('options.stdio', 'is what capture() decides', rest.stdio);
+  const began = performance.now();
   const child = forkExec(file, args, { ...rest, stdio: [input.length === 0 ? 'ignore' : 'pipe', 'pipe', 'pipe'] });
   const closed = once(child, 'close');
   // EPIPE: it does not want any more.
@@ -42,31 +47,62 @@ export async function capture(
   const [stdout, stderr] = [child.stdout, child.stderr].map((stream, i) =>
     gather(stream, maxBuffer, () => {
       if (overflowed < 0) overflowed = i + 1;
+      if (child.hasEnded) leave(child);
       // Whoever waits below hears of a failure.
-      child[Symbol.asyncDispose]().catch(() => undefined);
+      else child[Symbol.asyncDispose]().catch(() => undefined);
     }),
   ) as [Gathered, Gathered];
-  const ended = child.wait().then((status) => {
-    // Of one that was killed, its end is enough: others may have its pipes.
-    if (overflowed >= 0 || child.timedOut || rest.signal?.aborted === true) {
-      child.stdout?.destroy();
-      child.stderr?.destroy();
-    }
-    return status;
-  });
-  const [status] = await Promise.all([ended, closed]);
-  rest.signal?.throwIfAborted();
+  const status = await child.wait();
   if (status === null || child.resourceUsage === null) throw new Error('unreachable: it has ended');
+  let timedOut = child.timedOut;
+  if (overflowed >= 0 || timedOut || rest.signal?.aborted === true) leave(child);
+  else timedOut = await closedInTime(child, closed, rest, began);
+  await closed;
+  rest.signal?.throwIfAborted();
   const output = {
     pid: child.pid,
     stdout: decode(stdout.bytes()),
     stderr: decode(stderr.bytes()),
     status,
     resourceUsage: child.resourceUsage,
-    timedOut: child.timedOut,
+    timedOut,
   };
   if (overflowed >= 0) throw overflow(overflowed, maxBuffer, output);
   return output;
+}
+
+/** It has ended, and others may have its pipes: what is there is read, in one or two turns of the event loop, and no more. */
+function leave({ stdout, stderr }: ChildHandle): void {
+  setImmediate(() =>
+    setImmediate(() => {
+      stdout?.destroy();
+      stderr?.destroy();
+    }),
+  );
+}
+
+/** The limits go for those who have its pipes, too, when it has ended. @returns whether they took too long */
+async function closedInTime(
+  child: ChildHandle,
+  closed: Promise<unknown>,
+  { timeout = 0, signal }: ForkExecOptions,
+  began: number,
+): Promise<boolean> {
+  let isLate = false;
+  const giveUp = (): void => {
+    leave(child);
+  };
+  const expire = (): void => {
+    isLate = true;
+    leave(child);
+  };
+  const left = Math.max(0, began + timeout - performance.now());
+  const timer = timeout > 0 && left < longestTimer ? setTimeout(expire, left) : undefined;
+  signal?.addEventListener('abort', giveUp, { once: true });
+  await closed;
+  clearTimeout(timer);
+  signal?.removeEventListener('abort', giveUp);
+  return isLate;
 }
 
 interface Gathered {

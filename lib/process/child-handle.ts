@@ -6,7 +6,7 @@ import type { Duplex } from 'node:stream';
 
 import { nativeBinding } from '../binding';
 import { AtforkError, WaitError, errnoName, fromNative } from '../errors';
-import { forgetChild, listenToChild } from '../internal/child-watches';
+import { forgetChild, listenLater, listenToChild, listenToChildren } from '../internal/child-watches';
 import { errno } from '../internal/errno';
 import type { NativeChildEnd, NativeChildWatches } from '../internal/native-exec';
 import { isFailure } from '../internal/native-result';
@@ -48,8 +48,6 @@ export interface StartedProgram {
   readonly leftAtExit: LeftAtExit;
 }
 
-/** Milliseconds between two looks at a child whose end is known and that cannot be reaped: a debugger has it. */
-const heldBack = 50;
 /** Of setTimeout(); longer is for ever. */
 const longestTimer = 2 ** 31 - 1;
 const defaultGrace = 5000;
@@ -119,13 +117,13 @@ export class ChildHandle extends EventEmitter {
     this.#pidfd = pidfd;
     this.#watches = nativeBinding().childWatches;
     this.#watch = watch;
-    listenToChild(this.#watches, watch, () => {
-      this.#look();
+    listenToChild(watch, () => {
+      if (!this.look()) listenLater(this.#watches, watch);
     });
     // Its SIGCHLD may have come before.
     if (pidfd < 0)
       setImmediate(() => {
-        this.#look();
+        this.look();
       });
     living.add(this);
     parentsWaits.add(this.#forget);
@@ -146,6 +144,7 @@ export class ChildHandle extends EventEmitter {
     validateLeftAtExit(leftAtExit, 'options.leftAtExit');
     const native = nativeBinding();
     if (!native.isChild(pid)) throw noChild(pid, 'it is none of this process’s, or somebody has reaped it');
+    listenToChildren(native.childWatches);
     const pidfd = native.openPidfd(pid);
     const watch = native.childWatches.begin(pid, pidfd);
     if (isFailure(watch)) throw fromNative(AtforkError, watch);
@@ -174,7 +173,7 @@ export class ChildHandle extends EventEmitter {
     validateTimeout(timeout, 'options.timeout');
     if (signal !== undefined) validateAbortSignal(signal, 'options.signal');
     signal?.throwIfAborted();
-    if (this.#watch !== null && timeout === 0) this.#look();
+    if (this.#watch !== null && timeout === 0) this.look();
     if (this.#watch !== null && timeout > 0) await this.#untilEnd(timeout, signal);
     if (this.#failure !== null) throw this.#failure;
     return this.#status;
@@ -222,8 +221,12 @@ export class ChildHandle extends EventEmitter {
 
   /** @internal Whether it has ended by now. */
   look(): boolean {
-    this.#look();
-    return this.#watch === null;
+    if (this.#watch === null) return true;
+    const end = this.#watches.reap(this.#watch);
+    if (end === null) return false;
+    if (isFailure(end)) this.#fail(fromNative(WaitError, end), false);
+    else this.#finish(end);
+    return true;
   }
 
   /** @internal When this process exits: nobody waits for its end. */
@@ -234,22 +237,17 @@ export class ChildHandle extends EventEmitter {
   }
 
   #limit({ signal, timeout }: Lifetime): void {
-    if (timeout > 0 && timeout <= longestTimer) {
-      this.#timers.add(
-        setTimeout(() => {
-          this.timedOut = true;
-          this.#attempt(() => {
-            this.#end();
-          });
-        }, timeout),
-      );
-    }
-    if (signal === undefined) return;
-    const abort = (): void => {
+    // Timers are called before the event loop tells of an end that has come in time.
+    const end = (isLate: boolean) => (): void => {
+      if (this.look()) return;
+      this.timedOut ||= isLate;
       this.#attempt(() => {
         this.#end();
       });
     };
+    if (timeout > 0 && timeout <= longestTimer) this.#timers.add(setTimeout(end(true), timeout));
+    if (signal === undefined) return;
+    const abort = end(false);
     signal.addEventListener('abort', abort, { once: true });
     this.#unlisten = (): void => {
       signal.removeEventListener('abort', abort);
@@ -259,13 +257,13 @@ export class ChildHandle extends EventEmitter {
   #end(): void {
     this.kill(this.#killSignal);
     if (this.#grace === false || this.#grace > longestTimer) return;
-    this.#timers.add(
-      setTimeout(() => {
-        this.#attempt(() => {
-          this.kill('SIGKILL');
-        });
-      }, this.#grace),
-    );
+    const kill = (): void => {
+      if (this.look()) return;
+      this.#attempt(() => {
+        this.kill('SIGKILL');
+      });
+    };
+    this.#timers.add(setTimeout(kill, this.#grace));
   }
 
   /** Where nobody calls who could be thrown at. */
@@ -292,34 +290,14 @@ export class ChildHandle extends EventEmitter {
         leave();
         reject(signal?.reason as Error);
       };
-      const timer = timeout > longestTimer ? undefined : setTimeout(finish, timeout);
+      // It may have ended in time: see #limit.
+      const late = (): void => {
+        if (!this.look()) finish();
+      };
+      const timer = timeout > longestTimer ? undefined : setTimeout(late, timeout);
       signal?.addEventListener('abort', abort, { once: true });
       this.#waits.add(finish);
     });
-  }
-
-  #look(): void {
-    const watch = this.#watch;
-    if (watch === null) return;
-    const end = this.#watches.reap(watch);
-    if (end === null) {
-      this.#lookLater(watch);
-    } else if (isFailure(end)) {
-      this.#fail(fromNative(WaitError, end), false);
-    } else {
-      this.#finish(end);
-    }
-  }
-
-  /** The event loop would tell of it again and again. */
-  #lookLater(watch: number): void {
-    if (this.#pidfd < 0) return;
-    this.#watches.listen(watch, false);
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer);
-      if (this.#watch !== null) this.#watches.listen(watch, true);
-    }, heldBack);
-    this.#timers.add(timer.unref());
   }
 
   #finish(end: NativeChildEnd): void {

@@ -9,11 +9,11 @@ import * as childProcess from 'node:child_process';
 import { promisify } from 'node:util';
 
 import { nativeBinding } from '../binding';
-import { forgetChild, listenToChild } from '../internal/child-watches';
+import { forgetChild, listenLater, listenToChild } from '../internal/child-watches';
 import { errno } from '../internal/errno';
-import { startProgram } from '../internal/native-exec';
 import { isFailure } from '../internal/native-result';
 import { parentsWaits } from '../internal/parents-waits';
+import { abandonProgram, startProgram } from '../internal/start-program';
 import { type SpawnProgram, type SpawnStdio, isPipe, spawnRequest, stdioKinds } from './child-process-request';
 import { signalName } from './signals';
 
@@ -65,12 +65,20 @@ class ProgramHandle implements ProcessHandle {
       return -started.errnum;
     }
     const [watch, pid, pidfd, ...fds] = started;
-    for (const [i, each] of stdio.entries()) {
-      if (isPipe(each)) each.handle.open(fds[i] ?? -1);
+    try {
+      for (const [i, each] of stdio.entries()) {
+        if (isPipe(each)) each.handle.open(fds[i] ?? -1);
+      }
+      listenToChild(watch, () => {
+        this.#look();
+      });
+    } catch (error) {
+      // The stack may be used up, so not here. Streams are Node's to close.
+      queueMicrotask(() => {
+        abandonProgram(this.#native, started, started.length);
+      });
+      throw error;
     }
-    listenToChild(this.#native.childWatches, watch, () => {
-      this.#look();
-    });
     this.pid = pid;
     this.#watch = watch;
     // Its SIGCHLD may have come before.
@@ -109,7 +117,10 @@ class ProgramHandle implements ProcessHandle {
     const watch = this.#watch;
     if (watch === null) return;
     const end = this.#native.childWatches.reap(watch);
-    if (end === null) return;
+    if (end === null) {
+      listenLater(this.#native.childWatches, watch);
+      return;
+    }
     this.#leave();
     // As libuv does: nobody hears of a child that somebody else has reaped.
     if (isFailure(end)) return;

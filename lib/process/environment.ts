@@ -1,6 +1,8 @@
 /** The environment of a program that is started. */
+import { isProxy } from 'node:util/types';
 import { isMainThread } from 'node:worker_threads';
 
+import { nativeBinding } from '../binding';
 import { type NullTerminated, nullTerminated } from '../internal/native-exec';
 import { invalidValue, validateObject } from '../internal/validate';
 import { hasWorkers } from '../internal/workers';
@@ -24,16 +26,18 @@ export function environmentOf(env: unknown, name: string): NullTerminated | null
   return nullTerminated(pairs);
 }
 
-/** Not an object that the program has put in its place. Looked at once for each. */
+/** Not an object that the program has put in its place. Of names that are there twice it shows one. Looked at once for each. */
 let known: { readonly env: object; readonly isOwn: boolean } | undefined;
 
 function isOwnEnvironment(env: object): boolean {
-  if (known?.env !== env) known = { env, isOwn: isMainThread && isNodes(env) };
+  if (known?.env !== env)
+    known = { env, isOwn: isMainThread && isNodes(env) && !nativeBinding().hasDuplicatesInEnvironment() };
   return known.isOwn;
 }
 
-/** Node's takes nothing but strings: src/node_env_var.cc, EnvDefiner. */
+/** Node's takes nothing but strings: src/node_env_var.cc, EnvDefiner. What a Proxy is asked for, it may pass on to that. */
 function isNodes(env: object): boolean {
+  if (isProxy(env)) return false;
   const probe = 'ATFORK_PROBE';
   try {
     Object.defineProperty(env, probe, { get: () => undefined, configurable: true });

@@ -1,9 +1,10 @@
 /** forkExecSync(): runs a program to its end. */
 import { nativeBinding } from '../binding';
 import { WaitError, fromNative } from '../errors';
-import { runProgram } from '../internal/native-exec';
+import { stdioKind } from '../internal/native-exec';
 import { isFailure } from '../internal/native-result';
 import { invalidValue } from '../internal/validate';
+import { runProgram } from '../internal/start-program';
 import { usageOf } from './child-usage';
 import { type ForkExecOptions, execRequest } from './exec-options';
 import { execError } from './fork-exec';
@@ -46,6 +47,9 @@ export function forkExecSync(
     throw invalidValue('options.signal', 'cannot be used: nobody could abort it', rest.signal);
   }
   const { native, lifetime } = execRequest(file, args, rest);
+  if (input.length > 0 && native.stdio[0] !== stdioKind.input) {
+    throw invalidValue('options.input', 'needs a pipe: `stdio` must not say otherwise', rest.stdio);
+  }
   const { timeout, killSignal, forceKillAfterDelay } = lifetime;
   const grace = forceKillAfterDelay === false ? -1 : forceKillAfterDelay;
   const ended = runProgram(nativeBinding(), native, { input, timeout, killSignal, grace, maxBuffer });

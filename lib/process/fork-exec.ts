@@ -4,8 +4,9 @@ import type { Duplex } from 'node:stream';
 
 import { nativeBinding } from '../binding';
 import { ExecError, type NativeErrorInfo, fromNative } from '../errors';
-import { startProgram, stdioKind } from '../internal/native-exec';
+import { stdioKind } from '../internal/native-exec';
 import { isFailure } from '../internal/native-result';
+import { abandonProgram, startProgram } from '../internal/start-program';
 import { ChildHandle } from './child-handle';
 import { type ForkExecOptions, execRequest } from './exec-options';
 
@@ -23,12 +24,28 @@ export function forkExec(file: string, args: readonly string[] = [], options: Fo
   lifetime.signal?.throwIfAborted();
   const started = startProgram(nativeBinding(), native);
   if (isFailure(started)) throw execError(started);
-  // Not by `...`, whose iterator takes longer than all else here.
+  let wrapped = firstFd;
   const stdio: (Duplex | null)[] = [];
-  for (let i = 3; i < started.length; ++i) stdio.push(streamOf(started[i] ?? -1, native.stdio[2 * (i - 3)]));
-  const { 0: watch, 1: pid, 2: pidfd } = started;
-  return new ChildHandle({ watch, pid, pidfd, file, stdio, lifetime, leftAtExit });
+  try {
+    // Not by `...`, whose iterator takes longer than all else here.
+    for (; wrapped < started.length; ++wrapped) {
+      stdio.push(streamOf(started[wrapped] ?? -1, native.stdio[2 * (wrapped - firstFd)]));
+    }
+    const { 0: watch, 1: pid, 2: pidfd } = started;
+    return new ChildHandle({ watch, pid, pidfd, file, stdio, lifetime, leftAtExit });
+  } catch (error) {
+    // The stack may be used up, so not here. Whether the one in the making has its descriptor, nobody knows: closed twice, it would be
+    // somebody else's.
+    queueMicrotask(() => {
+      abandonProgram(nativeBinding(), started, wrapped + 1);
+      for (const stream of stdio) stream?.destroy();
+    });
+    throw error;
+  }
 }
+
+/** Of what the native layer has started. */
+const firstFd = 3;
 
 /** @returns the ExecError of a failed start */
 export function execError(info: NativeErrorInfo): ExecError {

@@ -4,6 +4,7 @@ import { finishReadingCertificates } from '../internal/certificates';
 import { errno } from '../internal/errno';
 import { prepareRandomness } from '../internal/randomness';
 import { disownTransferred } from '../internal/shared-memories';
+import { reserveStack } from '../internal/stack';
 import { type AtForkSide, runBeforeHooks } from './at-fork';
 import { type ForkOptions, type ForkRequest, forkRequest } from './fork-options';
 import { forkRefusal, refusal } from './fork-support';
@@ -24,7 +25,8 @@ let forking = false;
  */
 export function fork(options?: ForkOptions): number {
   const request = forkRequest(options);
-  reserveStack();
+  // A child would throw in the midst of what it does before its fork() returns, and a catch block would run in both processes.
+  reserveStack(64);
   const refused = forkRefusal();
   if (refused !== null) throw refused;
   binding ??= nativeBinding();
@@ -79,21 +81,6 @@ function carryOut(
   if (forked > 0) return forked;
   warnOfLostThreads(native, fork);
   return -forked;
-}
-
-/**
- * A call takes a word of stack for each argument. These are 64 KB: where V8 has to compile a function of Node's, it wants
- * some 48.
- */
-const words = new Array<undefined>(8192).fill(undefined);
-const { apply } = Reflect;
-
-/**
- * @throws RangeError where the stack is nearly used up: a child would throw it in the midst of what it does before its fork()
- * returns, and a catch block would run in both processes.
- */
-function reserveStack(): void {
-  apply(() => undefined, undefined, words);
 }
 
 /** So many that V8 compiles what is called, and notes of what kinds its objects are. */

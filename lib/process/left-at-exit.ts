@@ -16,7 +16,6 @@ export type LeftAtExit = 'ignore' | 'warn' | 'kill';
 const kinds = ['ignore', 'warn', 'kill'] as const;
 
 const watched = new Map<WatchedAtExit, Exclude<LeftAtExit, 'ignore'>>();
-let isListening = false;
 
 export function validateLeftAtExit(value: unknown, name: string): asserts value is LeftAtExit {
   validateOneOf(value, name, kinds);
@@ -25,9 +24,8 @@ export function validateLeftAtExit(value: unknown, name: string): asserts value 
 export function watchAtExit(child: WatchedAtExit, kind: LeftAtExit): void {
   if (kind === 'ignore') return;
   watched.set(child, kind);
-  if (isListening) return;
-  isListening = true;
-  process.on('exit', reportThoseLeft);
+  // It may have been removed: by a fork without `exitListeners`, by the program.
+  if (!process.listeners('exit').includes(reportThoseLeft)) process.on('exit', reportThoseLeft);
 }
 
 export function unwatchAtExit(child: WatchedAtExit): void {

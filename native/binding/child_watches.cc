@@ -125,6 +125,7 @@ void ChildWatches::End(uint32_t id) {
 }
 
 void ChildWatches::Look(uint32_t id) {
+  if (watches_.count(id) == 0) return;  // told of together with another, whose listener has ended it
   const Napi::HandleScope scope(env_);
   const napi_value on_end = on_end_.Value();
   const napi_value argument = Napi::Number::New(env_, id);

@@ -212,6 +212,10 @@ Napi::Value IsChildOf(const Napi::CallbackInfo& info) {
   return Napi::Boolean::New(info.Env(), IsChild(info[0].As<Napi::Number>().Int32Value()));
 }
 
+Napi::Value HasDuplicates(const Napi::CallbackInfo& info) {
+  return Napi::Boolean::New(info.Env(), HasDuplicatesInEnvironment());
+}
+
 // (name) -> its id, or -1
 template <typename Id, std::optional<Id> (*Find)(const char*)>
 Napi::Value IdOf(const Napi::CallbackInfo& info) {
@@ -226,6 +230,7 @@ void InitExec(Napi::Env env, Napi::Object exports) {
   const auto start_program = [watches](const Napi::CallbackInfo& info) { return StartProgram(info, watches); };
   exports.Set("startProgram", Napi::Function::New(env, start_program, "startProgram"));
   exports.Set("runProgram", Napi::Function::New(env, RunProgram, "runProgram"));
+  exports.Set("hasDuplicatesInEnvironment", Napi::Function::New(env, HasDuplicates, "hasDuplicatesInEnvironment"));
   exports.Set("openPidfd", Napi::Function::New(env, OpenPidfdOf, "openPidfd"));
   exports.Set("lonelySocket", Napi::Function::New(env, LonelySocket, "lonelySocket"));
   exports.Set("isChild", Napi::Function::New(env, IsChildOf, "isChild"));

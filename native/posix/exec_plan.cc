@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <climits>
 #include <cstring>
+#include <set>
 #include <utility>
 
 #ifndef SYS_close_range
@@ -238,6 +239,14 @@ std::string ExecPlan::Subject(ExecStage stage, int index) const {
 std::vector<UniqueFd> ExecPlan::TakeOwnEnds() {
   childs_ends_.clear();
   return std::move(own_ends_);
+}
+
+bool HasDuplicatesInEnvironment() {
+  std::set<std::string> names;
+  for (const char* const entry : OwnEnvironment()) {
+    if (entry != nullptr && !names.emplace(entry, std::strchr(entry, '=')).second) return true;
+  }
+  return false;
 }
 
 int OpenLonelySocket() {

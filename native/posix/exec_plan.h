@@ -101,6 +101,9 @@ class ExecPlan {
   child::ExecRequest request_ = {};
 };
 
+// Whether a name is twice in environ(7): which of the two counts, no two programs agree upon.
+bool HasDuplicatesInEnvironment();
+
 // One of a pair of sockets, the other of which is closed; -1 with errno. What a stream of a program is that did not
 // start.
 int OpenLonelySocket();

@@ -64,15 +64,13 @@ class Gatherer {
     for (;;) {
       Status reaped = Reap();
       if (!reaped) return reaped.error();
-      if (has_ended_ && (killed_ || !IsReading())) break;
+      // After that: what it has said to its end is there already.
+      Transfer();
       KeepTime();
+      if (has_ended_ && (killed_ || !IsReading())) return std::move(gathered_);
       Status waited = Wait();
       if (!waited) return Abandon(waited.error());
-      Transfer();
     }
-    // What a killed program has said to its end is there already.
-    Transfer();
-    return std::move(gathered_);
   }
 
  private:
@@ -93,22 +91,24 @@ class Gatherer {
     return Unit{};
   }
 
+  // The limit goes for those who have its pipes, too, when it has ended.
   void KeepTime() {
-    if (has_ended_) return;
-    const auto now = Clock::now();
-    if (!killed_ && deadline_ && now >= *deadline_) {
-      gathered_.timed_out = true;
-      Kill();
-    } else if (killed_ && deadline_ && now >= *deadline_) {
-      deadline_.reset();
-      SignalChild(child_.pid, child_.pidfd.get(), SIGKILL);
+    if (!deadline_ || Clock::now() < *deadline_) return;
+    deadline_.reset();
+    if (killed_) {
+      if (!has_ended_) SignalChild(child_.pid, child_.pidfd.get(), SIGKILL);
+      return;
     }
+    if (has_ended_ && !IsReading()) return;
+    gathered_.timed_out = true;
+    Kill();
   }
 
   void Kill() {
     killed_ = true;
-    SignalChild(child_.pid, child_.pidfd.get(), limits_.kill_signal);
     deadline_.reset();
+    if (has_ended_) return;
+    SignalChild(child_.pid, child_.pidfd.get(), limits_.kill_signal);
     if (limits_.grace_ms >= 0) deadline_ = Clock::now() + Milliseconds(limits_.grace_ms);
   }
 
@@ -122,7 +122,7 @@ class Gatherer {
     if (!has_ended_ && tells) polled_.push_back({child_.pidfd.get(), POLLIN, 0});
     double wait_ms = !has_ended_ && !tells ? kNapMs : -1;
     has_been_ready_ = false;
-    if (deadline_ && !has_ended_) {
+    if (deadline_) {
       const double left = std::max(0.0, Milliseconds(*deadline_ - Clock::now()).count());
       wait_ms = wait_ms < 0 ? left : std::min(wait_ms, left);
     }
@@ -178,7 +178,7 @@ class Gatherer {
 
   void Overflow(size_t index) {
     if (gathered_.overflowed < 0) gathered_.overflowed = static_cast<int>(index);
-    if (!killed_ && !has_ended_) Kill();
+    if (!killed_) Kill();
   }
 
   Error Abandon(Error error) {

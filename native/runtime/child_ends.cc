@@ -64,28 +64,33 @@ int ChildEnds::OpenPolled() {
   if (!set) return errno;
   auto* const polled = new (std::nothrow) Polled{{}, std::move(set), this};
   if (polled == nullptr) return ENOMEM;
-  const int error = uv_poll_init(loop_, &polled->handle, polled->set.get());
+  int error = uv_poll_init(loop_, &polled->handle, polled->set.get());
   if (error != 0) {
     delete polled;
     return -error;
   }
   polled->handle.data = polled;
   polled_ = polled;
-  return -uv_poll_start(&polled->handle, UV_READABLE, [](uv_poll_t* handle, int, int) {
+  error = uv_poll_start(&polled->handle, UV_READABLE, [](uv_poll_t* handle, int, int) {
     const auto* const self = static_cast<Polled*>(handle->data);
+    ChildEnds* const owner = self->owner;
+    // In a child of fork() its parent's children end, too, and there may be nobody who has asked for one here.
+    owner->ForgetParents();
+    if (owner->polled_ != self) return;
     epoll_event ended[kAtOnce];
     const int count = epoll_wait(self->set.get(), ended, kAtOnce, 0);
     // Whoever hears of one may end this.
-    ChildEnds* const owner = self->owner;
     for (int i = 0; i < count && owner->polled_ == self; ++i) owner->look_(owner->arg_, ended[i].data.u32);
   });
+  if (error != 0) CloseHandle(&polled_);
+  return -error;
 }
 
 int ChildEnds::OpenSignaled() {
   if (signaled_ != nullptr) return 0;
   auto* const signaled = new (std::nothrow) Signaled{{}, this};
   if (signaled == nullptr) return ENOMEM;
-  const int error = uv_signal_init(loop_, &signaled->handle);
+  int error = uv_signal_init(loop_, &signaled->handle);
   if (error != 0) {
     delete signaled;
     return -error;
@@ -100,7 +105,9 @@ int ChildEnds::OpenSignaled() {
     }
     for (const uint32_t id : untold) owner->look_(owner->arg_, id);
   };
-  return -uv_signal_start(&signaled->handle, on_signal, SIGCHLD);
+  error = uv_signal_start(&signaled->handle, on_signal, SIGCHLD);
+  if (error != 0) CloseHandle(&signaled_);
+  return -error;
 }
 
 void ChildEnds::ForgetParents() {
@@ -113,14 +120,13 @@ void ChildEnds::ForgetParents() {
 
 int ChildEnds::Add(uint32_t id, int pidfd) {
   ForgetParents();
-  const int error = pidfd < 0 ? OpenSignaled() : OpenPolled();
-  if (error != 0) return error;
+  int error = pidfd < 0 ? OpenSignaled() : OpenPolled();
   epoll_event event = {EPOLLIN, {}};
   event.data.u32 = id;
-  if (pidfd >= 0 && epoll_ctl(polled_->set.get(), EPOLL_CTL_ADD, pidfd, &event) != 0) return errno;
-  children_.emplace(id, Child{pidfd, true});
-  CountAlive(1);
-  return 0;
+  if (error == 0 && pidfd >= 0 && epoll_ctl(polled_->set.get(), EPOLL_CTL_ADD, pidfd, &event) != 0) error = errno;
+  if (error == 0) children_.emplace(id, Child{pidfd, true});
+  CountAlive(error == 0 ? 1 : 0);
+  return error;
 }
 
 ChildEnds::Child* ChildEnds::Find(uint32_t id) {

@@ -63,6 +63,19 @@ TEST(program_gets_arguments_and_environment) {
   }
 }
 
+TEST(names_that_are_twice_in_the_environment_are_seen) {
+  static char one[] = "A=1";
+  static char other[] = "A=2";
+  static char longer[] = "AB=1";
+  static char none[] = "A";
+  static char* unique[] = {one, longer, none, nullptr};
+  static char* twice[] = {one, longer, other, nullptr};
+  environ = unique;
+  CHECK(!atfork::HasDuplicatesInEnvironment());
+  environ = twice;
+  CHECK(atfork::HasDuplicatesInEnvironment());
+}
+
 TEST(program_starts_with_the_mask_of_its_thread) {
   sigset_t blocked;
   sigemptyset(&blocked);

@@ -11,6 +11,7 @@ const cases = [
   'fromPid',
   'forked',
   'forkedWithMany',
+  'forkedWithNone',
   'unref',
   'workers',
   'unread',
@@ -25,4 +26,9 @@ describe.each(['plain', 'pidfd'])('ChildHandle without: %s', (without) => {
 
 it('children that are left at exit', async () => {
   expect(await fixturePasses('left-at-exit.cjs')).toBe('done\n');
+});
+
+it('no program is started that nobody could be told of, where the stack is used up', async () => {
+  const execArgv = ['--stack-size=200'];
+  expect(await fixturePasses('exec-stack.cjs', { execArgv })).toBe('done\n');
 });

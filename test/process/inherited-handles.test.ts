@@ -29,7 +29,16 @@ describe('a child closes what it has inherited, and nobody else notices', () => 
 });
 
 describe('dispatchers of undici', () => {
-  const cases = ['agent', 'agentOfOneConnection', 'pool', 'poolOfOneConnection', 'poolInAgent', 'client', 'composed'];
+  const cases = [
+    'agent',
+    'agentOfOneConnection',
+    'pool',
+    'poolOfOneConnection',
+    'poolInAgent',
+    'client',
+    'composed',
+    'balanced',
+  ];
   it.each([...cases, 'global', 'ofNode', 'proxyAgent', 'environmentsProxy', 'connecting', 'whileReading'])(
     '%s',
     async (name) => {

@@ -7,9 +7,12 @@ async function passes(testCase: string, without = 'plain'): Promise<void> {
 }
 
 describe.each(['plain', 'vfork,pidfd'])('forkExecSync() and capture() without: %s', (missing) => {
-  it.each(['both', 'much', 'overflow', 'timeout', 'failures'])('%s', (testCase) => passes(testCase, missing));
+  it.each(['both', 'much', 'overflow', 'timeout', 'limitsOutliveTheProgram', 'failures'])('%s', (testCase) =>
+    passes(testCase, missing),
+  );
 });
 
+it('an end that has come in time', () => passes('inTime'));
 it('capture() is given up', () => passes('abort'));
 it('forkExecSync() has further descriptors', () => passes('stdio'));
 it('forkExecSync() in a Worker', () => passes('worker'));

@@ -1,0 +1,47 @@
+/** How every program is started: forkExec(), what waits for its end, and node:child_process's functions. */
+import { closeSync } from 'node:fs';
+
+import { listenToChildren } from './child-watches';
+import type {
+  NativeExec,
+  NativeExecRequest,
+  NativeProgramLimits,
+  NativeProgramOutput,
+  NativeStartedProgram,
+} from './native-exec';
+import type { NativeResult } from './native-result';
+import { requireChildPermission } from './permission';
+import { reserveStack } from './stack';
+
+const sigkill = 9;
+
+export function startProgram(
+  native: NativeExec,
+  { file, args, env, stdio, passFds, flags, rest }: NativeExecRequest,
+): NativeResult<NativeStartedProgram> {
+  requireChildPermission(file);
+  listenToChildren(native.childWatches);
+  // It would run, and nobody be told of it.
+  reserveStack(48);
+  return native.startProgram(file, args, env, stdio, passFds, flags, rest);
+}
+
+export function runProgram(
+  native: NativeExec,
+  { file, args, env, stdio, passFds, flags, rest }: NativeExecRequest,
+  { input, timeout, killSignal, grace, maxBuffer }: NativeProgramLimits,
+): NativeResult<NativeProgramOutput> {
+  requireChildPermission(file);
+  const request = [file, args, env, stdio, passFds, flags, rest] as const;
+  return native.runProgram(...request, undefined, input, timeout, killSignal, grace, maxBuffer);
+}
+
+/** A program that nobody can be told of, since what was to be done for it has failed: `from` is the first descriptor that nobody has. */
+export function abandonProgram(native: NativeExec, started: NativeStartedProgram, from: number): void {
+  // Its end is reaped by the event loop.
+  native.childWatches.signal(started[0], sigkill);
+  for (let i = from; i < started.length; ++i) {
+    const fd = started[i] ?? -1;
+    if (fd >= 0) closeSync(fd);
+  }
+}
