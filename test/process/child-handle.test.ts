@@ -12,6 +12,7 @@ const cases = [
   'forked',
   'forkedWithMany',
   'forkedWithNone',
+  'notWatched',
   'unref',
   'workers',
   'unread',
