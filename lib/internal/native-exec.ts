@@ -102,7 +102,10 @@ export interface NativeProgramLimits {
 }
 
 export interface NativeExec {
-  /** The members of a NativeExecRequest, in their order: to read them off an object would take N-API ten times as long. */
+  /**
+   * The members of a NativeExecRequest, in their order: to read them off an object would take N-API ten times as long. Null: nothing was
+   * done, since the stack may be too deep for what comes after.
+   */
   startProgram(
     file: string,
     args: NullTerminated,
@@ -112,7 +115,9 @@ export interface NativeExec {
     flags: number,
     rest: NativeExecRest | undefined,
     means?: NativeExecMeans,
-  ): NativeResult<NativeStartedProgram>;
+  ): NativeResult<NativeStartedProgram> | null;
+  /** From here on `startProgram` is not null where the stack is not deeper than here. */
+  noteStack(): void;
   /** The same, then the members of NativeProgramLimits. The thread stands still until the program has ended. */
   runProgram(
     file: string,

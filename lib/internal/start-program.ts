@@ -21,9 +21,16 @@ export function startProgram(
 ): NativeResult<NativeStartedProgram> {
   requireChildPermission(file);
   listenToChildren(native.childWatches);
-  // It would run, and nobody be told of it.
-  reserveStack(48);
-  return native.startProgram(file, args, env, stdio, passFds, flags, rest);
+  const request = [file, args, env, stdio, passFds, flags, rest] as const;
+  let started = native.startProgram(...request);
+  if (started === null) {
+    // Or it would run, and nobody be told of it.
+    reserveStack(64);
+    native.noteStack();
+    started = native.startProgram(...request);
+  }
+  if (started === null) throw new RangeError('the stack has grown meanwhile');
+  return started;
 }
 
 export function runProgram(

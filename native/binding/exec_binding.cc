@@ -3,7 +3,9 @@
 // Arguments were validated by lib/process; a failure of the system is returned, not thrown, as NativeErrorInfo.
 #include <napi.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <utility>
@@ -82,6 +84,9 @@ class Reader {
   const Napi::Object options_;
 };
 
+// By how much the frames of NoteStack and StartProgram may differ.
+constexpr uintptr_t kStackOfNote = 4096;
+
 // Bits of NativeExecRequest.flags.
 constexpr uint32_t kCloseFds = 1;
 constexpr uint32_t kRestoreSignals = 2;
@@ -145,9 +150,20 @@ ExecMeans ToMeans(const Napi::Value& value) {
   return means;
 }
 
-// (file, args, env, stdio, passFds, flags, rest, means) -> [watch, pid, pidfd, ...stdio], or NativeErrorInfo
+// How deep the stack of this thread may be, as far as is known: it grows downwards. JavaScript says so from time to
+// time.
+thread_local uintptr_t deepest = UINTPTR_MAX;
+
+uintptr_t StackPointer() { return reinterpret_cast<uintptr_t>(__builtin_frame_address(0)); }
+
+// () : where this is called from there is stack enough for whatever JavaScript does after a start
+void NoteStack(const Napi::CallbackInfo&) { deepest = std::min(deepest, StackPointer()); }
+
+// (file, args, env, stdio, passFds, flags, rest, means) -> [watch, pid, pidfd, ...stdio], NativeErrorInfo, or null: it
+// is not known whether there is stack enough, so nothing has been done
 Napi::Value StartProgram(const Napi::CallbackInfo& info, ChildWatches* watches) {
   const Napi::Env env = info.Env();
+  if (StackPointer() < deepest - kStackOfNote) return env.Null();
   Result<StartedChild> started = ForkExec(ToExecOptions(info), ToMeans(info[7]));
   if (!started) return ToNativeErrorInfo(env, started.error());
   StartedChild& child = started.value();
@@ -229,6 +245,7 @@ void InitExec(Napi::Env env, Napi::Object exports) {
   ChildWatches* const watches = ChildWatches::Install(env, exports);
   const auto start_program = [watches](const Napi::CallbackInfo& info) { return StartProgram(info, watches); };
   exports.Set("startProgram", Napi::Function::New(env, start_program, "startProgram"));
+  exports.Set("noteStack", Napi::Function::New(env, NoteStack, "noteStack"));
   exports.Set("runProgram", Napi::Function::New(env, RunProgram, "runProgram"));
   exports.Set("hasDuplicatesInEnvironment", Napi::Function::New(env, HasDuplicates, "hasDuplicatesInEnvironment"));
   exports.Set("openPidfd", Napi::Function::New(env, OpenPidfdOf, "openPidfd"));
