@@ -101,38 +101,35 @@ export interface NativeProgramLimits {
   readonly maxBuffer: number;
 }
 
+/** The members of a NativeExecRequest, in their order: to read them off an object would take N-API ten times as long. */
+export type NativeExecArguments = [
+  file: string,
+  args: NullTerminated,
+  env: NullTerminated | null,
+  stdio: Int32Array,
+  passFds: Int32Array | null,
+  flags: number,
+  rest: NativeExecRest | undefined,
+];
+
 export interface NativeExec {
-  /**
-   * The members of a NativeExecRequest, in their order: to read them off an object would take N-API ten times as long. Null: nothing was
-   * done, since the stack may be too deep for what comes after.
-   */
+  /** Null: nothing was done, since the stack may be too deep for what comes after. */
   startProgram(
-    file: string,
-    args: NullTerminated,
-    env: NullTerminated | null,
-    stdio: Int32Array,
-    passFds: Int32Array | null,
-    flags: number,
-    rest: NativeExecRest | undefined,
-    means?: NativeExecMeans,
+    ...request: [...NativeExecArguments, means?: NativeExecMeans]
   ): NativeResult<NativeStartedProgram> | null;
   /** From here on `startProgram` is not null where the stack is not deeper than here. */
   noteStack(): void;
-  /** The same, then the members of NativeProgramLimits. The thread stands still until the program has ended. */
+  /** With the members of NativeProgramLimits. The thread stands still until the program has ended. */
   runProgram(
-    file: string,
-    args: NullTerminated,
-    env: NullTerminated | null,
-    stdio: Int32Array,
-    passFds: Int32Array | null,
-    flags: number,
-    rest: NativeExecRest | undefined,
-    means: NativeExecMeans | undefined,
-    input: string | Uint8Array,
-    timeout: number,
-    killSignal: number,
-    grace: number,
-    maxBuffer: number,
+    ...request: [
+      ...NativeExecArguments,
+      means: NativeExecMeans | undefined,
+      input: string | Uint8Array,
+      timeout: number,
+      killSignal: number,
+      grace: number,
+      maxBuffer: number,
+    ]
   ): NativeResult<NativeProgramOutput>;
   /** Whether a name is twice in this process's environment. */
   hasDuplicatesInEnvironment(): boolean;

@@ -71,8 +71,8 @@ function abandon(entry: unknown, seen: Set<object>): void {
   } else if (Array.isArray(clients)) {
     // Pools, which a BalancedPool has instead, are its own to keep.
     clients.splice(0, clients.length, ...clients.filter((each) => !isClient(each)));
-    const queue = hidden(dispatcher, 'queue') as { isEmpty(): boolean; shift(): unknown };
-    while (!queue.isEmpty()) queue.shift();
+    const queue = hidden(dispatcher, 'queue') as { isEmpty(): boolean; shift(): unknown } | undefined;
+    while (queue?.isEmpty() === false) queue.shift();
     setHidden(dispatcher, 'queued', 0);
     setHidden(dispatcher, 'needDrain', false);
   } else if (isClient(dispatcher)) {
