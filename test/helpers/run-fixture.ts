@@ -33,6 +33,8 @@ export interface FixtureResult {
 
 const fixtures = path.join(__dirname, '..', 'fixtures');
 const marker = 'ATFORK_TEST_FIXTURE';
+/** $ATFORK_TEST_LATE: see late.cjs. */
+const optionsOfAll = process.env.ATFORK_TEST_LATE === undefined ? '' : `--require=${path.join(__dirname, 'late.cjs')}`;
 
 /**
  * Runs `fixture` (a path relative to test/fixtures, or an absolute one) to its end or to the timeout.
@@ -47,7 +49,7 @@ export async function runFixture(fixture: string, options: FixtureOptions = {}):
   const child = spawn(node, argv, {
     detached: true,
     // Options of Node that the caller has, and certificates to read, are not for it.
-    env: { ...process.env, NODE_OPTIONS: '', NODE_EXTRA_CA_CERTS: '', ...options.env, [name]: value },
+    env: { ...process.env, NODE_OPTIONS: optionsOfAll, NODE_EXTRA_CA_CERTS: '', ...options.env, [name]: value },
     stdio: [options.input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
   });
   const output = collectOutput(child);

@@ -64,6 +64,9 @@ serve({
     return memory.length;
   },
   ...starts,
+  async warmUp(count) {
+    for (let i = 0; i < count; ++i) await starts.forkExec();
+  },
   /** Microseconds. */
   firstByteOfForkExec: outputs.forkExec,
   firstByteOfSpawn: outputs.spawn,
