@@ -33,6 +33,9 @@ constexpr int64_t kLastPatience = 50 * kMillisecond;
 constexpr int64_t kStarvedPatience = 400 * kMillisecond;
 constexpr long kBetweenTriesNs = 1000 * 1000;
 constexpr int64_t kAnswerPatience = 200 * 1000;
+// How often they are asked at least: where the machine has no processor for this thread, the time of a try is over
+// before it has asked twice, and who was met at a bad place has long gone on.
+constexpr int kLeastAsks = 4;
 constexpr long kBetweenAsksNs = 30 * 1000;
 constexpr long kBetweenLooksNs = 50 * 1000;
 
@@ -111,7 +114,7 @@ Outcome TryPark(bool quick, int64_t until, Obstacle* obstacle, PoolHold* pool) {
   WakeReleased();
   CloseGate();
   int64_t waiting_since = kNoDeadline;
-  for (;;) {
+  for (int asks = 0;; ++asks) {
     Status called = CallRoll();
     if (!called) return Fail(obstacle, called.error());
     // Counted first: those who are parked by then are looked at.
@@ -120,12 +123,13 @@ Outcome TryPark(bool quick, int64_t until, Obstacle* obstacle, PoolHold* pool) {
     if (!sent_back && before.asked + before.others == 0) return Outcome::kParked;
     const int64_t now = MonotonicNanos();
     if (sent_back || before.waiting < before.others) waiting_since = kNoDeadline;
-    if (now >= until || (quick && waiting_since < now - kQuickTry)) return Outcome::kNotYet;
+    const bool is_over = now >= until || (quick && waiting_since < now - kQuickTry);
+    if (is_over && asks >= kLeastAsks) return Outcome::kNotYet;
     const int error = Ask();
     if (error != 0) return Fail(obstacle, Error::Errno("rt_tgsigqueueinfo", "quiesce", error));
     if (quick) pool->Try();
     // Not for all answers: those who have refused run on, and may have the processor that another needs to answer.
-    AwaitEverybody(std::min(until, MonotonicNanos() + kAnswerPatience));
+    AwaitEverybody(MonotonicNanos() + kAnswerPatience);
     const Tally after = CountAnswers();
     if (after.others == 0) continue;
     if (after.waiting == after.others) waiting_since = std::min(waiting_since, MonotonicNanos());

@@ -10,6 +10,9 @@ const { describeThreads } = require('./hang.cjs');
 /** Milliseconds until a child is taken for hung; below the bound on the fixture. */
 const bound = 20_000;
 
+/** Milliseconds; the default is too short where the machine has no processor for the threads that are to be stopped. */
+const quiesceTimeout = 10_000;
+
 /** How a child ends whose event loop ran empty before its function had come to its end: something got lost. */
 const unfinished = 77;
 
@@ -22,7 +25,7 @@ const unfinished = 77;
  * they say so, since what a case prints is looked at.
  */
 async function start(body, { leave = 'naturally', from, ...options } = {}) {
-  const all = { onMultiThreaded: 'ignore', ...options };
+  const all = { onMultiThreaded: 'ignore', quiesceTimeout, ...options };
   const pid = from === undefined ? fork(all) : from(fork, all);
   if (pid !== 0) return pid;
   process.exitCode = unfinished;
@@ -62,4 +65,4 @@ async function succeedsInChild(body, options) {
   assert.deepEqual(await end(await start(body, options)), exited(0));
 }
 
-module.exports = { end, exited, start, succeedsInChild };
+module.exports = { end, exited, quiesceTimeout, start, succeedsInChild };
