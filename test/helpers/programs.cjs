@@ -1,5 +1,6 @@
 /** What the fixtures of forkExec() share: the system without some of what it has, programs that are looked at. */
 const assert = require('node:assert/strict');
+const fs = require('node:fs');
 const { text } = require('node:stream/consumers');
 const { children, forkExec } = require('../..');
 const { nativeBinding } = require('../../dist/binding.js');
@@ -14,6 +15,9 @@ function doWithout(names) {
   native.runProgram = (...args) => runProgram(...args.slice(0, 7), means, ...args.slice(8));
   if (means.pidfd === false) native.openPidfd = () => -1;
 }
+
+/** Whether nothing is left of a child but its status, for whoever reaps it. */
+const hasEnded = (pid) => fs.readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)[0] === 'Z';
 
 /** How a program ends. */
 const status = (exitCode, signalCode = null) => ({ exitCode, signalCode, coreDumped: false });
@@ -42,4 +46,4 @@ async function leavesNothing(body) {
   assert.deepEqual(children(), []);
 }
 
-module.exports = { doWithout, leavesNothing, outputOf, sh, status };
+module.exports = { doWithout, hasEnded, leavesNothing, outputOf, sh, status };

@@ -7,6 +7,7 @@ const cases = [
   'wait',
   'lifetimes',
   'stolen',
+  'traced',
   'others',
   'fromPid',
   'forked',
