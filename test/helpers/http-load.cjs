@@ -42,18 +42,19 @@ async function load(port, clients) {
   process.disconnect();
 }
 
-/** Resolves to a function that stops it and resolves to what it has seen. */
+/** Resolves to a function that stops it and resolves to what it has seen, and one that says whether it has stopped by itself. */
 async function startLoad(port, clients) {
   const program = forkProgram(__filename, [port, clients], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  let seen = null;
+  program.once('message', (message) => (seen = message));
+  const gone = Promise.all([once(program, 'exit'), once(program, 'disconnect')]);
   await once(program, 'spawn');
-  const told = once(program, 'message');
-  const ended = once(program, 'exit');
-  return async () => {
+  const stop = async () => {
     if (program.connected) program.send('stop');
-    const [seen] = await told;
-    await ended;
-    return seen;
+    const [[code, signal]] = await gone;
+    return seen ?? { wrong: [`it ended with ${code ?? signal}`] };
   };
+  return { stop, hasStopped: () => !program.connected };
 }
 
 module.exports = { bodyOf, startLoad };

@@ -81,7 +81,7 @@ async function forks(argument, progress) {
   await once(server, 'listening');
   let connected = 0;
   server.on('connection', () => ++connected);
-  const stop = await startLoad(server.address().port, clients);
+  const { stop, hasStopped } = await startLoad(server.address().port, clients);
   // A connection that is made later could come to a child, which listens too.
   while (connected < clients) await new Promise(setImmediate);
 
@@ -100,7 +100,10 @@ async function forks(argument, progress) {
     const pid = await start(body, { leave: forked % 2 === 0 ? 'naturally' : 'exit' });
     const child = see(pid).then(() => children.delete(child));
     children.add(child);
-    while (children.size >= together || answered === before) await new Promise(setImmediate);
+    while (children.size >= together || answered === before) {
+      if (hasStopped()) deepEqual((await stop()).wrong, []);
+      await new Promise(setImmediate);
+    }
     if (forked % Number(progress) === 0) console.error(`${forked} forks, ${answered} answers`);
   }
   await Promise.all(children);
