@@ -21,13 +21,14 @@ export function startProgram(
 ): NativeResult<NativeStartedProgram> {
   requireChildPermission(file);
   listenToChildren(native.childWatches);
-  const request = [file, args, env, stdio, passFds, flags, rest] as const;
-  let started = native.startProgram(...request);
+  const start = (): ReturnType<NativeExec['startProgram']> =>
+    native.startProgram(file, args, env, stdio, passFds, flags, rest);
+  let started = start();
   if (started === null) {
     // Or it would run, and nobody be told of it.
     reserveStack(64);
     native.noteStack();
-    started = native.startProgram(...request);
+    started = start();
   }
   if (started === null) throw new RangeError('the stack has grown meanwhile');
   return started;

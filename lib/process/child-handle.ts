@@ -6,14 +6,19 @@ import type { Duplex } from 'node:stream';
 
 import { nativeBinding } from '../binding';
 import { AtforkError, WaitError, errnoName, fromNative } from '../errors';
-import { forgetChild, listenLater, listenToChild, listenToChildren } from '../internal/child-watches';
+import {
+  type WatchedChild,
+  forgetChild,
+  listenToChildren,
+  watchChild,
+  watchedChildren,
+} from '../internal/child-watches';
 import { errno } from '../internal/errno';
 import type { NativeChildEnd, NativeChildWatches } from '../internal/native-exec';
 import { isFailure } from '../internal/native-result';
-import { parentsWaits } from '../internal/parents-waits';
 import { validateAbortSignal, validateInteger, validateObject, validateTimeout } from '../internal/validate';
 import { type ChildResourceUsage, usageOf } from './child-usage';
-import type { Lifetime } from './exec-options';
+import { type Lifetime, unlimited } from './exec-options';
 import { type LeftAtExit, unwatchAtExit, validateLeftAtExit, watchAtExit } from './left-at-exit';
 import { signalNumber } from './signals';
 import { type WaitStatus, waitStatusOf } from './waitpid';
@@ -44,22 +49,18 @@ export interface StartedProgram {
   readonly pidfd: number;
   readonly file: string | null;
   readonly stdio: readonly (Duplex | null)[];
-  readonly lifetime: Lifetime | null;
+  readonly lifetime: Lifetime;
   readonly leftAtExit: LeftAtExit;
 }
 
 /** Of setTimeout(); longer is for ever. */
 const longestTimer = 2 ** 31 - 1;
-const defaultGrace = 5000;
 
 const channel = diagnosticsChannel.channel('atfork.child');
 
-/** Those that live, of this thread. */
-const living = new Set<ChildHandle>();
-
 /** The children that live and that this thread has a handle of. */
 export function children(): ChildHandle[] {
-  return [...living];
+  return [...watchedChildren()].filter((child) => child instanceof ChildHandle);
 }
 
 /**
@@ -68,7 +69,7 @@ export function children(): ChildHandle[] {
  *
  * In a child of fork() the handles of the parent are of no use: its children are not that process's.
  */
-export class ChildHandle extends EventEmitter {
+export class ChildHandle extends EventEmitter implements WatchedChild {
   readonly pid: number;
   /** What was started; null for a child of fork(). */
   readonly spawnfile: string | null;
@@ -87,20 +88,17 @@ export class ChildHandle extends EventEmitter {
   timedOut = false;
 
   readonly #watches: NativeChildWatches;
-  readonly #killSignal: number;
-  readonly #grace: number | false;
+  readonly #lifetime: Lifetime;
   #watch: number | null;
   #pidfd: number;
   #status: WaitStatus | null = null;
   #failure: Error | null = null;
-  #timers = new Set<NodeJS.Timeout>();
-  readonly #waits = new Set<() => void>();
+  readonly #timers: NodeJS.Timeout[] = [];
+  /** Mostly there are none when it is started, which must be quick. */
+  #waits: Set<() => void> | undefined;
   /** Its streams that have not emitted 'close', and itself until it has emitted 'exit'. */
   #open = 1;
   #unlisten: (() => void) | undefined;
-  readonly #forget = (): void => {
-    this.#fail(noChild(this.pid, 'it is a child of this process’s parent'), true);
-  };
 
   /** @internal */
   constructor({ watch, pid, pidfd, file, stdio, lifetime, leftAtExit }: StartedProgram) {
@@ -111,23 +109,20 @@ export class ChildHandle extends EventEmitter {
     this.stdin = stdio[0] ?? null;
     this.stdout = stdio[1] ?? null;
     this.stderr = stdio[2] ?? null;
-    for (const stream of stdio) this.#count(stream);
-    this.#killSignal = lifetime?.killSignal ?? signalNumber('SIGTERM', 'killSignal');
-    this.#grace = lifetime?.forceKillAfterDelay ?? defaultGrace;
+    stdio.forEach((stream) => {
+      this.#count(stream);
+    });
+    this.#lifetime = lifetime;
     this.#pidfd = pidfd;
     this.#watches = nativeBinding().childWatches;
     this.#watch = watch;
-    listenToChild(watch, () => {
-      if (!this.look()) listenLater(this.#watches, watch);
-    });
+    watchChild(watch, this);
     // Its SIGCHLD may have come before.
     if (pidfd < 0)
       setImmediate(() => {
         this.look();
       });
-    living.add(this);
-    parentsWaits.add(this.#forget);
-    if (lifetime !== null) this.#limit(lifetime);
+    this.#limit(lifetime);
     watchAtExit(this, leftAtExit);
     this.#publish('start');
   }
@@ -148,7 +143,7 @@ export class ChildHandle extends EventEmitter {
     const pidfd = native.openPidfd(pid);
     const watch = native.childWatches.begin(pid, pidfd);
     if (isFailure(watch)) throw fromNative(AtforkError, watch);
-    return new ChildHandle({ watch, pid, pidfd, file: null, stdio: [], lifetime: null, leftAtExit });
+    return new ChildHandle({ watch, pid, pidfd, file: null, stdio: [], lifetime: unlimited, leftAtExit });
   }
 
   /** Becomes readable at its end: pidfd_open(2). Null once it has ended, and where the kernel has none. */
@@ -229,14 +224,20 @@ export class ChildHandle extends EventEmitter {
     return true;
   }
 
+  /** @internal */
+  forget(): void {
+    this.#fail(noChild(this.pid, 'it is a child of this process’s parent'), true);
+  }
+
   /** @internal When this process exits: nobody waits for its end. */
   endAtExit(): void {
     this.#attempt(() => {
-      this.kill(this.#killSignal);
+      this.kill(this.#lifetime.killSignal);
     });
   }
 
   #limit({ signal, timeout }: Lifetime): void {
+    if (timeout === 0 && signal === undefined) return;
     // Timers are called before the event loop tells of an end that has come in time.
     const end = (isLate: boolean) => (): void => {
       if (this.look()) return;
@@ -245,7 +246,7 @@ export class ChildHandle extends EventEmitter {
         this.#end();
       });
     };
-    if (timeout > 0 && timeout <= longestTimer) this.#timers.add(setTimeout(end(true), timeout));
+    if (timeout > 0 && timeout <= longestTimer) this.#timers.push(setTimeout(end(true), timeout));
     if (signal === undefined) return;
     const abort = end(false);
     signal.addEventListener('abort', abort, { once: true });
@@ -255,15 +256,16 @@ export class ChildHandle extends EventEmitter {
   }
 
   #end(): void {
-    this.kill(this.#killSignal);
-    if (this.#grace === false || this.#grace > longestTimer) return;
+    const { killSignal, forceKillAfterDelay: grace } = this.#lifetime;
+    this.kill(killSignal);
+    if (grace === false || grace > longestTimer) return;
     const kill = (): void => {
       if (this.look()) return;
       this.#attempt(() => {
         this.kill('SIGKILL');
       });
     };
-    this.#timers.add(setTimeout(kill, this.#grace));
+    this.#timers.push(setTimeout(kill, grace));
   }
 
   /** Where nobody calls who could be thrown at. */
@@ -278,7 +280,7 @@ export class ChildHandle extends EventEmitter {
   #untilEnd(timeout: number, signal: AbortSignal | undefined): Promise<void> {
     return new Promise((resolve, reject) => {
       const leave = (): void => {
-        this.#waits.delete(finish);
+        this.#waits?.delete(finish);
         clearTimeout(timer);
         signal?.removeEventListener('abort', abort);
       };
@@ -296,7 +298,7 @@ export class ChildHandle extends EventEmitter {
       };
       const timer = timeout > longestTimer ? undefined : setTimeout(late, timeout);
       signal?.addEventListener('abort', abort, { once: true });
-      this.#waits.add(finish);
+      (this.#waits ??= new Set()).add(finish);
     });
   }
 
@@ -307,13 +309,17 @@ export class ChildHandle extends EventEmitter {
     this.resourceUsage = usageOf(end);
     this.#leave();
     this.stdin?.destroy();
-    for (const finish of this.#waits) finish();
+    this.#wake();
     this.emit('exit', this.exitCode, this.signalCode);
     this.#publish('end');
     process.nextTick(() => {
       --this.#open;
       this.#drain();
     });
+  }
+
+  #wake(): void {
+    for (const finish of this.#waits ?? []) finish();
   }
 
   #publish(type: ChildMessage['type']): void {
@@ -344,9 +350,9 @@ export class ChildHandle extends EventEmitter {
   #fail(failure: Error, isSilent: boolean): void {
     this.#failure = failure;
     this.#leave();
-    const isHeard = this.#waits.size > 0;
+    const isHeard = this.#waits !== undefined && this.#waits.size > 0;
     if (isSilent) return;
-    for (const finish of this.#waits) finish();
+    this.#wake();
     if (!isHeard || this.listenerCount('error') > 0) this.emit('error', failure);
   }
 
@@ -355,9 +361,7 @@ export class ChildHandle extends EventEmitter {
     this.#watch = null;
     for (const timer of this.#timers) clearTimeout(timer);
     this.#unlisten?.();
-    living.delete(this);
     unwatchAtExit(this);
-    parentsWaits.delete(this.#forget);
   }
 }
 

@@ -9,10 +9,9 @@ import * as childProcess from 'node:child_process';
 import { promisify } from 'node:util';
 
 import { nativeBinding } from '../binding';
-import { forgetChild, listenLater, listenToChild } from '../internal/child-watches';
+import { type WatchedChild, forgetChild, watchChild } from '../internal/child-watches';
 import { errno } from '../internal/errno';
 import { isFailure } from '../internal/native-result';
-import { parentsWaits } from '../internal/parents-waits';
 import { abandonProgram, startProgram } from '../internal/start-program';
 import { type SpawnProgram, type SpawnStdio, isPipe, spawnRequest, stdioKinds } from './child-process-request';
 import { signalName } from './signals';
@@ -39,16 +38,13 @@ interface WithHandle {
   spawn: (this: WithHandle, options: SpawnOptions) => number;
 }
 
-class ProgramHandle implements ProcessHandle {
+class ProgramHandle implements ProcessHandle, WatchedChild {
   pid?: number;
   onexit: ((exitCode: number, signalCode: string) => void) | undefined;
   readonly #native = nativeBinding();
   readonly #options: SpawnOptions;
   #watch: number | null = null;
   #isRef = true;
-  readonly #forget = (): void => {
-    this.#leave();
-  };
 
   constructor(options: SpawnOptions) {
     this.#options = options;
@@ -69,9 +65,7 @@ class ProgramHandle implements ProcessHandle {
       for (const [i, each] of stdio.entries()) {
         if (isPipe(each)) each.handle.open(fds[i] ?? -1);
       }
-      listenToChild(watch, () => {
-        this.#look();
-      });
+      watchChild(watch, this);
     } catch (error) {
       // The stack may be used up, so not here. Streams are Node's to close.
       queueMicrotask(() => {
@@ -82,8 +76,7 @@ class ProgramHandle implements ProcessHandle {
     this.pid = pid;
     this.#watch = watch;
     // Its SIGCHLD may have come before.
-    if (pidfd < 0) setImmediate(this.#look.bind(this));
-    parentsWaits.add(this.#forget);
+    if (pidfd < 0) setImmediate(this.look.bind(this));
     return 0;
   }
 
@@ -104,7 +97,7 @@ class ProgramHandle implements ProcessHandle {
   }
 
   close(callback?: () => void): void {
-    this.#leave();
+    this.forget();
     if (callback !== undefined) setImmediate(callback);
   }
 
@@ -113,24 +106,19 @@ class ProgramHandle implements ProcessHandle {
     if (this.#watch !== null) this.#native.childWatches.keepAlive(this.#watch, keeps);
   }
 
-  #look(): void {
-    const watch = this.#watch;
-    if (watch === null) return;
-    const end = this.#native.childWatches.reap(watch);
-    if (end === null) {
-      listenLater(this.#native.childWatches, watch);
-      return;
-    }
-    this.#leave();
+  look(): boolean {
+    if (this.#watch === null) return true;
+    const end = this.#native.childWatches.reap(this.#watch);
+    if (end === null) return false;
+    this.forget();
     // As libuv does: nobody hears of a child that somebody else has reaped.
-    if (isFailure(end)) return;
-    this.onexit?.(end.signaled ? 0 : end.code, end.signaled ? signalName(end.code) : '');
+    if (!isFailure(end)) this.onexit?.(end.signaled ? 0 : end.code, end.signaled ? signalName(end.code) : '');
+    return true;
   }
 
-  #leave(): void {
+  forget(): void {
     if (this.#watch !== null) forgetChild(this.#native.childWatches, this.#watch);
     this.#watch = null;
-    parentsWaits.delete(this.#forget);
   }
 }
 

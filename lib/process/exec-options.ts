@@ -6,6 +6,7 @@ import { type NativeBinding, nativeBinding } from '../binding';
 import {
   type NativeExecRequest,
   type NativeExecRest,
+  type NullTerminated,
   execFlags,
   nullTerminated,
   stdioKind,
@@ -96,6 +97,7 @@ export interface ForkExecOptions {
   leftAtExit?: LeftAtExit;
 }
 
+/** How long a program may take. */
 export interface Lifetime {
   readonly signal: AbortSignal | undefined;
   readonly timeout: number;
@@ -129,7 +131,53 @@ const resources = {
   rttime: 15,
 } as const;
 
-const defaultGrace = 5000;
+/** Of what has no limit; disposal ends it so, too. */
+export const unlimited: Lifetime = {
+  signal: undefined,
+  timeout: 0,
+  killSignal: 15, // SIGTERM
+  forceKillAfterDelay: 5000,
+};
+
+/**
+ * What an option is about. Programs are mostly started with two or three, and to look for each of the others would take longer
+ * than all else here: where none of a kind is given, its defaults are taken as a whole.
+ */
+const kinds = { flags: 1, lifetime: 2, rest: 4 } as const;
+
+const kindOf = new Map<string, number>(
+  Object.entries({
+    cwd: kinds.rest,
+    env: 0,
+    argv0: 0,
+    stdio: 0,
+    passFds: 0,
+    closeFds: kinds.flags,
+    setsid: kinds.flags,
+    detached: kinds.flags,
+    processGroup: kinds.rest,
+    controllingTerminal: kinds.rest,
+    foreground: kinds.rest,
+    umask: kinds.rest,
+    uid: kinds.rest,
+    gid: kinds.rest,
+    extraGroups: kinds.rest,
+    rlimits: kinds.rest,
+    nice: kinds.rest,
+    affinity: kinds.rest,
+    parentDeathSignal: kinds.rest,
+    noNewPrivs: kinds.flags,
+    chroot: kinds.rest,
+    restoreSignals: kinds.flags,
+    sigmask: kinds.rest,
+    signal: kinds.lifetime,
+    timeout: kinds.lifetime,
+    killSignal: kinds.lifetime,
+    forceKillAfterDelay: kinds.lifetime,
+    leftAtExit: 0,
+  } satisfies Record<keyof ForkExecOptions, number>),
+);
+
 const maxFd = 2 ** 31 - 1;
 const maxId = 2 ** 32 - 2; // of 32 bits, and the last one means "as it is": setresuid(2)
 const mostProcessors = 2 ** 16;
@@ -141,26 +189,36 @@ export function execRequest(file: unknown, args: unknown, options: unknown): Exe
   validateArray(args, 'args');
   validateObject(options, 'options');
   const given: ForkExecOptions = ownOnly(options);
-  const lifetime = lifetimeOf(given);
+  let has = 0;
+  for (const option in given) has |= kindOf.get(option) ?? 0;
+  const lifetime = (has & kinds.lifetime) === 0 ? unlimited : lifetimeOf(given);
   const { argv0 = file, env = process.env, leftAtExit = 'ignore' } = given;
   validateLeftAtExit(leftAtExit, 'options.leftAtExit');
   validateCString(argv0, 'options.argv0');
-  args.forEach((arg, i) => {
-    if (typeof arg !== 'string') throw invalidType(`args[${String(i)}]`, 'of type string', arg);
-    validateCString(arg, `args[${String(i)}]`);
-  });
   const stdio = stdioOf(given.stdio);
   const native = {
     file,
-    args: nullTerminated([argv0, ...(args as readonly string[])]),
+    args: argsOf(argv0, args),
     env: environmentOf(env, 'options.env'),
     stdio,
     passFds: passedFds(given.passFds, stdio.length / 2),
-    flags: flagsOf(given),
-    rest: restOf(given, stdio.length / 2),
+    flags: (has & kinds.flags) === 0 ? defaultFlags : flagsOf(given),
+    rest: (has & kinds.rest) === 0 ? undefined : restOf(given, stdio.length / 2),
   };
   return { native, lifetime, leftAtExit };
 }
+
+function argsOf(argv0: string, args: readonly unknown[]): NullTerminated {
+  const all = [argv0];
+  for (let i = 0; i < args.length; ++i) {
+    const arg = args[i];
+    if (typeof arg !== 'string' || arg.includes('\0')) validateCString(arg, `args[${String(i)}]`);
+    all.push(arg);
+  }
+  return nullTerminated(all);
+}
+
+const defaultFlags = execFlags.closeFds | execFlags.restoreSignals;
 
 function flagsOf(given: ForkExecOptions): number {
   const setsid = booleanOf(given, 'setsid') ?? booleanOf(given, 'detached') ?? false;
@@ -172,12 +230,7 @@ function flagsOf(given: ForkExecOptions): number {
   );
 }
 
-/** What a program mostly has: to look for each of the rest takes as long as all else. */
-const usual = new Set<string>(['env', 'argv0', 'stdio', 'passFds', 'closeFds', 'restoreSignals', 'setsid', 'detached']);
-
-/** Undefined where none of it is given. */
-function restOf(given: ForkExecOptions, stdioCount: number): NativeExecRest | undefined {
-  if (Object.keys(given).every((key) => usual.has(key))) return undefined;
+function restOf(given: ForkExecOptions, stdioCount: number): NativeExecRest {
   return ownOnly<NativeExecRest>({
     sigmask: listOf(given.sigmask, 'options.sigmask', (each, name) => signalNumber(each, name)),
     processGroup: integerOf(given, 'processGroup', 0, maxFd),
@@ -196,9 +249,9 @@ function restOf(given: ForkExecOptions, stdioCount: number): NativeExecRest | un
 
 function lifetimeOf({
   signal,
-  timeout = 0,
-  killSignal = 'SIGTERM',
-  forceKillAfterDelay = defaultGrace,
+  timeout = unlimited.timeout,
+  killSignal = unlimited.killSignal,
+  forceKillAfterDelay = unlimited.forceKillAfterDelay,
 }: ForkExecOptions): Lifetime {
   if (signal !== undefined) validateAbortSignal(signal, 'options.signal');
   validateTimeout(timeout, 'options.timeout');

@@ -102,11 +102,12 @@ void KeepOpen(int fd, const Place& place) {
 void Put(const FdAction& action, Place* place) {
   int source = action.source;
   if (source == FdAction::kNullDevice) {
+    syscall(SYS_close, action.target);  // mostly the lowest number that is free then
     source = static_cast<int>(
         Check(syscall(SYS_openat, AT_FDCWD, "/dev/null", action.target == 0 ? O_RDONLY : O_RDWR), *place));
   }
   if (source == action.target) {
-    KeepOpen(source, *place);
+    if (action.source != FdAction::kNullDevice) KeepOpen(source, *place);
   } else {
     Check(syscall(SYS_dup3, source, action.target, 0), *place);
     if (action.source == FdAction::kNullDevice) syscall(SYS_close, source);
