@@ -1,4 +1,6 @@
 /** What native/binding/exec_binding.cc and child_watches.cc offer to JavaScript: programs started, and their ends. */
+import { ExecError, errnoName } from '../errors';
+import { errno } from './errno';
 import type { NativeResult } from './native-result';
 import type { NativeWaitStatus } from './native-process';
 
@@ -6,7 +8,7 @@ import type { NativeWaitStatus } from './native-process';
 export const stdioKind = { null: 0, input: 1, output: 2, socket: 3, inherit: 4, untouched: 5 } as const;
 
 /** Bits of `NativeExecRequest.flags`. */
-export const execFlags = { closeFds: 1, restoreSignals: 2, setsid: 4, noNewPrivs: 8 } as const;
+export const execFlags = { closeFds: 1, restoreSignals: 2, setsid: 4, noNewPrivs: 8, mayKeepGroups: 16 } as const;
 
 /** Texts of which each ends with a null byte. */
 export type NullTerminated = string;
@@ -97,8 +99,10 @@ export interface NativeProgramLimits {
   readonly killSignal: number;
   /** Milliseconds from there to SIGKILL; negative: never. */
   readonly grace: number;
-  /** Bytes. */
+  /** Bytes of each descriptor, */
   readonly maxBuffer: number;
+  /** or of all together. */
+  readonly maxBufferOfAll: boolean;
 }
 
 /** The members of a NativeExecRequest, in their order: to read them off an object would take N-API ten times as long. */
@@ -129,6 +133,7 @@ export interface NativeExec {
       killSignal: number,
       grace: number,
       maxBuffer: number,
+      maxBufferOfAll: boolean,
     ]
   ): NativeResult<NativeProgramOutput>;
   /** Whether a name is twice in this process's environment. */
@@ -145,6 +150,15 @@ export interface NativeExec {
   readonly childWatches: NativeChildWatches;
 }
 
+/** @throws ExecError E2BIG: V8 has no string of that length, nor the kernel room for such a list */
 export function nullTerminated(texts: readonly string[]): NullTerminated {
-  return texts.length === 0 ? '' : `${texts.join('\0')}\0`;
+  try {
+    return texts.length === 0 ? '' : `${texts.join('\0')}\0`;
+  } catch (cause) {
+    const code = errnoName(errno.E2BIG);
+    throw new ExecError(`${code}: argument list too long, execve`, {
+      ...{ code, errno: -errno.E2BIG, syscall: 'execve', stage: 'exec' },
+      cause,
+    });
+  }
 }

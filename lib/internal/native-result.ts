@@ -11,5 +11,5 @@ export function unwrap<T>(cls: AtforkErrorClass, result: NativeResult<T>): T {
 }
 
 export function isFailure<T>(result: NativeResult<T>): result is NativeErrorInfo {
-  return typeof result === 'object' && result !== null && 'errnum' in result;
+  return typeof result === 'object' && result !== null && Object.hasOwn(result, 'errnum');
 }

@@ -37,11 +37,12 @@ export function startProgram(
 export function runProgram(
   native: NativeExec,
   { file, args, env, stdio, passFds, flags, rest }: NativeExecRequest,
-  { input, timeout, killSignal, grace, maxBuffer }: NativeProgramLimits,
+  limits: NativeProgramLimits,
 ): NativeResult<NativeProgramOutput> {
   requireChildPermission(file);
   const request = [file, args, env, stdio, passFds, flags, rest] as const;
-  return native.runProgram(...request, undefined, input, timeout, killSignal, grace, maxBuffer);
+  const { input, timeout, killSignal, grace, maxBuffer, maxBufferOfAll } = limits;
+  return native.runProgram(...request, undefined, input, timeout, killSignal, grace, maxBuffer, maxBufferOfAll);
 }
 
 /** A program that nobody can be told of, since what was to be done for it has failed: `from` is the first descriptor that nobody has. */

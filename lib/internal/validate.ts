@@ -69,8 +69,9 @@ export function validateBoolean(value: unknown, name: string): asserts value is 
 }
 
 export function validateAbortSignal(value: unknown, name: string): asserts value is AbortSignal {
-  // As Node does it: one of another realm, or a polyfill's, is as good.
-  if (typeof value !== 'object' || value === null || !('aborted' in value)) {
+  // One of another realm, or a polyfill's, is as good.
+  const { throwIfAborted, addEventListener } = Object(value) as { [K in keyof AbortSignal]?: unknown };
+  if (typeof throwIfAborted !== 'function' || typeof addEventListener !== 'function') {
     throw invalidType(name, 'an instance of AbortSignal', value);
   }
 }

@@ -1,5 +1,4 @@
 /** capture(): what a program writes. */
-import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 
 import { invalidValue } from '../internal/validate';
@@ -19,7 +18,7 @@ export interface CaptureOptions extends Omit<ForkExecOptions, 'stdio'>, OutputOp
  *
  * @returns a promise, which is rejected with an ExecError when it did not start; an OutputError ENOBUFS when it wrote more than
  *   `maxBuffer`; what `signal` was aborted with; a WaitError ECHILD when somebody else reaped it; a TypeError or RangeError for
- *   bad arguments. It has ended in any case.
+ *   bad arguments; an AtforkError EPERM when it was to be killed and runs as another user by now. But for the last, it has ended.
  */
 export function capture(
   file: string,
@@ -40,7 +39,12 @@ export async function capture(
   if (rest.stdio !== undefined) throw invalidValue('options.stdio', 'is what capture() decides', rest.stdio);
   const began = performance.now();
   const child = forkExec(file, args, { ...rest, stdio: [input.length === 0 ? 'ignore' : 'pipe', 'pipe', 'pipe'] });
-  const closed = once(child, 'close');
+  // With an 'error' nobody may be waiting for what it rejects: once(child, 'close') would do so, too.
+  const failed = new Promise<never>((_, reject) => child.on('error', reject));
+  const closed = Promise.race([new Promise((resolve) => child.once('close', resolve)), failed]);
+  closed.catch(() => {
+    leave(child);
+  });
   // EPIPE: it does not want any more.
   child.stdin?.on('error', () => undefined).end(input);
   let overflowed = -1;
@@ -48,11 +52,10 @@ export async function capture(
     gather(stream, maxBuffer, () => {
       if (overflowed < 0) overflowed = i + 1;
       if (child.hasEnded) leave(child);
-      // Whoever waits below hears of a failure.
-      else child[Symbol.asyncDispose]().catch(() => undefined);
+      else child[Symbol.asyncDispose]().catch((error: unknown) => child.emit('error', error));
     }),
   ) as [Gathered, Gathered];
-  const status = await child.wait();
+  const status = await Promise.race([child.wait(), failed]);
   if (status === null || child.resourceUsage === null) throw new Error('unreachable: it has ended');
   let timedOut = child.timedOut;
   if (overflowed >= 0 || timedOut || rest.signal?.aborted === true) leave(child);

@@ -1,4 +1,5 @@
 /** A child process: one that forkExec() started, or that fork() made. */
+import { AsyncResource } from 'node:async_hooks';
 import * as diagnosticsChannel from 'node:diagnostics_channel';
 import { EventEmitter } from 'node:events';
 import type { Readable, Writable } from 'node:stream';
@@ -16,7 +17,7 @@ import {
 import { errno } from '../internal/errno';
 import type { NativeChildEnd, NativeChildWatches } from '../internal/native-exec';
 import { isFailure } from '../internal/native-result';
-import { validateAbortSignal, validateInteger, validateObject, validateTimeout } from '../internal/validate';
+import { ownOnly, validateAbortSignal, validateInteger, validateObject, validateTimeout } from '../internal/validate';
 import { type ChildResourceUsage, usageOf } from './child-usage';
 import { type Lifetime, unlimited } from './exec-options';
 import { type LeftAtExit, unwatchAtExit, validateLeftAtExit, watchAtExit } from './left-at-exit';
@@ -87,6 +88,8 @@ export class ChildHandle extends EventEmitter implements WatchedChild {
   /** Whether it took longer than `timeout`, and was sent `killSignal`. */
   timedOut = false;
 
+  /** What AsyncLocalStorage has for whoever has started it is there for the listeners. */
+  readonly #resource = new AsyncResource('ATFORKCHILD');
   readonly #watches: NativeChildWatches;
   readonly #lifetime: Lifetime;
   #watch: number | null;
@@ -135,7 +138,7 @@ export class ChildHandle extends EventEmitter implements WatchedChild {
   static fromPid(pid: number, options: { leftAtExit?: LeftAtExit } = {}): ChildHandle {
     validateInteger(pid, 'pid', 1, 2 ** 31 - 1);
     validateObject(options, 'options');
-    const { leftAtExit = 'ignore' } = options;
+    const { leftAtExit = 'ignore' } = ownOnly(options);
     validateLeftAtExit(leftAtExit, 'options.leftAtExit');
     const native = nativeBinding();
     if (!native.isChild(pid)) throw noChild(pid, 'it is none of this process’s, or somebody has reaped it');
@@ -164,7 +167,7 @@ export class ChildHandle extends EventEmitter implements WatchedChild {
    */
   async wait(options: WaitOptions = {}): Promise<WaitStatus | null> {
     validateObject(options, 'options');
-    const { timeout = Infinity, signal } = options;
+    const { timeout = Infinity, signal } = ownOnly(options);
     validateTimeout(timeout, 'options.timeout');
     if (signal !== undefined) validateAbortSignal(signal, 'options.signal');
     signal?.throwIfAborted();
@@ -219,8 +222,10 @@ export class ChildHandle extends EventEmitter implements WatchedChild {
     if (this.#watch === null) return true;
     const end = this.#watches.reap(this.#watch);
     if (end === null) return false;
-    if (isFailure(end)) this.#fail(fromNative(WaitError, end), false);
-    else this.#finish(end);
+    this.#resource.runInAsyncScope(() => {
+      if (isFailure(end)) this.#fail(fromNative(WaitError, end), false);
+      else this.#finish(end);
+    });
     return true;
   }
 
@@ -231,9 +236,7 @@ export class ChildHandle extends EventEmitter implements WatchedChild {
 
   /** @internal When this process exits: nobody waits for its end. */
   endAtExit(): void {
-    this.#attempt(() => {
-      this.kill(this.#lifetime.killSignal);
-    });
+    this.kill(this.#lifetime.killSignal);
   }
 
   #limit({ signal, timeout }: Lifetime): void {
@@ -310,7 +313,12 @@ export class ChildHandle extends EventEmitter implements WatchedChild {
     this.#leave();
     this.stdin?.destroy();
     this.#wake();
+    this.#closeSoon();
     this.emit('exit', this.exitCode, this.signalCode);
+  }
+
+  /** Nothing more comes of it but what is in its pipes. */
+  #closeSoon(): void {
     this.#publish('end');
     process.nextTick(() => {
       --this.#open;
@@ -352,7 +360,9 @@ export class ChildHandle extends EventEmitter implements WatchedChild {
     this.#leave();
     const isHeard = this.#waits !== undefined && this.#waits.size > 0;
     if (isSilent) return;
+    this.stdin?.destroy();
     this.#wake();
+    this.#closeSoon();
     if (!isHeard || this.listenerCount('error') > 0) this.emit('error', failure);
   }
 

@@ -43,7 +43,7 @@ export function spawnRequest(
     env: envPairs === undefined ? environmentOf(process.env, 'options.env') : nullTerminated(envPairs),
     stdio,
     passFds: null,
-    flags: execFlags.restoreSignals | (detached === true ? execFlags.setsid : 0),
+    flags: execFlags.restoreSignals | execFlags.mayKeepGroups | (detached === true ? execFlags.setsid : 0),
     rest: hasRest ? ownOnly({ cwd: folder, uid: uid ?? undefined, gid: gid ?? undefined }) : undefined,
   };
 }

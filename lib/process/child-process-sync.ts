@@ -9,7 +9,7 @@ import { errnoName } from '../errors';
 import { errno } from '../internal/errno';
 import { type NativeProgramOutput, stdioKind } from '../internal/native-exec';
 import { isFailure } from '../internal/native-result';
-import { invalidType, validateCString } from '../internal/validate';
+import { invalidType, invalidValue, validateCString } from '../internal/validate';
 import { runProgram } from '../internal/start-program';
 import { type SpawnProgram, spawnRequest } from './child-process-request';
 import { stdioOf } from './exec-options';
@@ -56,22 +56,32 @@ export function spawnSync(file: string, args?: unknown, options?: unknown): Sync
   // Null is as good as absent there.
   const maxBuffer = (given.maxBuffer as number | null | undefined) ?? defaultMaxBuffer;
   normalized(() => childProcess.execFile('checked', [], { maxBuffer }));
-  const ended = runProgram(nativeBinding(), spawnRequest(given, stdioKinds(given.stdio)), {
+  const stdio = stdioKinds(given.stdio);
+  if (given.cwd === '') return notStarted(errno.ENOENT, given);
+  const ended = runProgram(nativeBinding(), spawnRequest(given, stdio), {
     input: inputOf(given.input, given.encoding),
     timeout: (given.timeout as number | null | undefined) ?? 0,
     killSignal: signalNumber(given.killSignal ?? 'SIGTERM', 'options.killSignal'),
     grace: -1,
-    maxBuffer,
+    maxBuffer: maxBuffer === 0 ? Infinity : maxBuffer,
+    maxBufferOfAll: true,
   });
-  if (isFailure(ended)) {
-    const nothing = { output: null, stdout: null, stderr: null, status: null, signal: null };
-    return { pid: 0, ...nothing, error: errorOf(ended.errnum, given) };
-  }
-  return resultOf(ended, given);
+  return isFailure(ended) ? notStarted(ended.errnum, given) : resultOf(ended, given);
+}
+
+function notStarted(errnum: number, given: Normalized): SyncResult {
+  const nothing = { output: null, stdout: null, stderr: null, status: null, signal: null };
+  return { pid: 0, ...nothing, error: errorOf(errnum, given) };
 }
 
 /** As libuv has it: what is ignored beyond the third is not opened. */
 function stdioKinds(stdio: unknown): Int32Array {
+  if (Array.isArray(stdio) && stdio.includes('ipc')) {
+    throw Object.assign(new Error('IPC cannot be used with synchronous forks'), { code: 'ERR_IPC_SYNC_FORK' });
+  }
+  if (typeof stdio === 'number' || (typeof stdio === 'object' && stdio !== null && !Array.isArray(stdio))) {
+    throw invalidValue('stdio', 'is invalid', stdio);
+  }
   const kinds = stdioOf(stdio ?? 'pipe').slice();
   for (let i = 6; i < kinds.length; i += 2) if (kinds[i] === stdioKind.null) kinds[i] = stdioKind.untouched;
   return kinds;

@@ -5,6 +5,7 @@
  * Node's own ChildProcess does everything but the start, the signals and the wait: these are asked of its `_handle`, which is
  * another one here. So options, errors, streams and IPC are Node's.
  */
+import { AsyncResource } from 'node:async_hooks';
 import * as childProcess from 'node:child_process';
 import { promisify } from 'node:util';
 
@@ -43,6 +44,8 @@ class ProgramHandle implements ProcessHandle, WatchedChild {
   onexit: ((exitCode: number, signalCode: string) => void) | undefined;
   readonly #native = nativeBinding();
   readonly #options: SpawnOptions;
+  /** What AsyncLocalStorage has for whoever has started it is there for the listeners. */
+  readonly #resource = new AsyncResource('ATFORKPROGRAM');
   #watch: number | null = null;
   #isRef = true;
 
@@ -54,9 +57,10 @@ class ProgramHandle implements ProcessHandle, WatchedChild {
     const { stdio } = this.#options;
     const started = startProgram(this.#native, spawnRequest(this.#options, stdioKinds(stdio)));
     if (isFailure(started)) {
-      // Streams of a program that did not start end at once.
+      // Streams of a program that did not start end at once. Where descriptors are short, Node makes none.
+      const hasStreams = started.errnum !== errno.EMFILE && started.errnum !== errno.ENFILE;
       for (const each of stdio) {
-        if (isPipe(each)) each.handle.open(this.#native.lonelySocket());
+        if (hasStreams && isPipe(each)) each.handle.open(this.#native.lonelySocket());
       }
       return -started.errnum;
     }
@@ -112,7 +116,11 @@ class ProgramHandle implements ProcessHandle, WatchedChild {
     if (end === null) return false;
     this.forget();
     // As libuv does: nobody hears of a child that somebody else has reaped.
-    if (!isFailure(end)) this.onexit?.(end.signaled ? 0 : end.code, end.signaled ? signalName(end.code) : '');
+    if (!isFailure(end)) {
+      this.#resource.runInAsyncScope(() => {
+        this.onexit?.(end.signaled ? 0 : end.code, end.signaled ? signalName(end.code) : '');
+      });
+    }
     return true;
   }
 
@@ -151,7 +159,8 @@ function ours<F extends Call>(nodes: F): F {
       value: (...args: never[]) => withOurs(() => promised(...args)),
     });
   }
-  return Object.defineProperty(own, 'name', { value: nodes.name }) as unknown as F;
+  const { name, length } = nodes;
+  return Object.defineProperties(own, { name: { value: name }, length: { value: length } }) as unknown as F;
 }
 
 export const spawn = ours(childProcess.spawn);

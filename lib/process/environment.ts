@@ -4,7 +4,7 @@ import { isMainThread } from 'node:worker_threads';
 
 import { nativeBinding } from '../binding';
 import { type NullTerminated, nullTerminated } from '../internal/native-exec';
-import { invalidValue, validateObject } from '../internal/validate';
+import { invalidType, invalidValue, validateObject } from '../internal/validate';
 import { hasWorkers } from '../internal/workers';
 
 /**
@@ -19,6 +19,7 @@ export function environmentOf(env: unknown, name: string): NullTerminated | null
   const pairs: string[] = [];
   for (const [key, value] of Object.entries(env) as [string, unknown][]) {
     if (value === undefined) continue;
+    if (typeof value === 'symbol') throw invalidType(`${name}['${key}']`, 'of type string', value);
     const pair = `${key}=${value as string}`;
     if (pair.includes('\0')) throw invalidValue(`${name}['${key}']`, 'must be a string without null bytes', value);
     pairs.push(pair);

@@ -107,6 +107,8 @@ export interface Lifetime {
 
 export interface ExecRequest {
   readonly native: NativeExecRequest;
+  /** As it was given. */
+  readonly stdio: unknown;
   readonly lifetime: Lifetime;
   readonly leftAtExit: LeftAtExit;
 }
@@ -205,7 +207,7 @@ export function execRequest(file: unknown, args: unknown, options: unknown): Exe
     flags: (has & kinds.flags) === 0 ? defaultFlags : flagsOf(given),
     rest: (has & kinds.rest) === 0 ? undefined : restOf(given, stdio.length / 2),
   };
-  return { native, lifetime, leftAtExit };
+  return { native, stdio: given.stdio, lifetime, leftAtExit };
 }
 
 function argsOf(argv0: string, args: readonly unknown[]): NullTerminated {
@@ -302,7 +304,7 @@ function fdOf(value: unknown, name: string): number {
   if (typeof value === 'object' && value !== null) {
     const { fd, _handle } = value as { fd?: unknown; _handle?: { fd?: unknown } | null };
     const own = typeof fd === 'number' ? fd : _handle?.fd;
-    if (typeof own === 'number' && own >= 0) return own;
+    if (typeof own === 'number' && Number.isInteger(own) && own >= 0 && own <= maxFd) return own;
     throw invalidValue(name, 'must be a stream with an open descriptor', value);
   }
   throw invalidValue(name, "must be 'pipe', 'inherit', 'ignore', a descriptor or a stream", value);
@@ -324,7 +326,8 @@ function passedFds(fds: unknown, stdioCount: number): Int32Array | null {
 function listOf<T>(list: unknown, name: string, of: (each: unknown, name: string) => T): T[] | undefined {
   if (list === undefined) return undefined;
   validateArray(list, name);
-  return list.map((each, i) => of(each, `${name}[${String(i)}]`));
+  // What is not there is as good as undefined: map() would leave it out.
+  return Array.from(list, (each, i) => of(each, `${name}[${String(i)}]`));
 }
 
 function booleanOf(options: ForkExecOptions, key: keyof ForkExecOptions): boolean | undefined {
@@ -353,6 +356,10 @@ function limitsOf(limits: unknown): number[] | undefined {
   return Object.entries(limits).flatMap(([key, value]: [string, unknown]) => {
     const name = `options.rlimits.${key}`;
     if (!Object.hasOwn(resources, key)) throw invalidValue(name, 'must be a resource of setrlimit(2)', key);
+    if (value === undefined) return [];
+    if (typeof value !== 'number' && (typeof value !== 'object' || value === null)) {
+      throw invalidType(name, 'of type number or object', value);
+    }
     const { soft, hard } =
       typeof value === 'number' ? { soft: value, hard: value } : (value as { soft?: unknown; hard?: unknown });
     return [resources[key as ResourceName], limitOf(soft, `${name}.soft`), limitOf(hard, `${name}.hard`)];
@@ -367,10 +374,9 @@ function limitOf(value: unknown, name: string): number {
 
 function affinityOf(processors: unknown): number[] | undefined {
   if (processors === undefined) return undefined;
-  validateArray(processors, 'options.affinity');
   const mask: number[] = [];
-  processors.forEach((each, i) => {
-    validateInteger(each, `options.affinity[${String(i)}]`, 0, mostProcessors - 1);
+  listOf(processors, 'options.affinity', (each, name) => {
+    validateInteger(each, name, 0, mostProcessors - 1);
     const byte = each >> 3;
     while (mask.length <= byte) mask.push(0);
     mask[byte] = (mask[byte] ?? 0) | (1 << (each & 7));

@@ -52,7 +52,8 @@ export function forkExecSync(
   }
   const { timeout, killSignal, forceKillAfterDelay } = lifetime;
   const grace = forceKillAfterDelay === false ? -1 : forceKillAfterDelay;
-  const ended = runProgram(nativeBinding(), native, { input, timeout, killSignal, grace, maxBuffer });
+  const limits = { input, timeout, killSignal, grace, maxBuffer, maxBufferOfAll: false };
+  const ended = runProgram(nativeBinding(), native, limits);
   if (isFailure(ended)) throw ended.stage === 'wait' ? fromNative(WaitError, ended) : execError(ended);
   const stdio = ended.output.map((bytes) => (bytes === null ? null : decode(bytes.subarray(0, maxBuffer))));
   const output = {

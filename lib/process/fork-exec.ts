@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream';
 
 import { nativeBinding } from '../binding';
 import { ExecError, type NativeErrorInfo, fromNative } from '../errors';
+import { stopReading } from '../internal/lent-streams';
 import { stdioKind } from '../internal/native-exec';
 import { isFailure } from '../internal/native-result';
 import { abandonProgram, startProgram } from '../internal/start-program';
@@ -20,10 +21,11 @@ import { type ForkExecOptions, execRequest } from './exec-options';
  * @throws TypeError, RangeError for bad arguments. What `options.signal` was aborted with.
  */
 export function forkExec(file: string, args: readonly string[] = [], options: ForkExecOptions = {}): ChildHandle {
-  const { native, lifetime, leftAtExit } = execRequest(file, args, options);
+  const { native, stdio: given, lifetime, leftAtExit } = execRequest(file, args, options);
   lifetime.signal?.throwIfAborted();
   const started = startProgram(nativeBinding(), native);
   if (isFailure(started)) throw execError(started);
+  stopReading(given);
   let wrapped = firstFd;
   const stdio: (Duplex | null)[] = [];
   try {

@@ -7,6 +7,7 @@ export interface WatchedAtExit {
   readonly spawnfile: string | null;
   /** Whether it has ended by now. */
   look(): boolean;
+  /** @throws AtforkError EPERM */
   endAtExit(): void;
 }
 
@@ -33,15 +34,29 @@ export function unwatchAtExit(child: WatchedAtExit): void {
 }
 
 function reportThoseLeft(): void {
-  const left = [...watched].filter(([child]) => !child.look());
-  for (const [child, kind] of left) if (kind === 'kill') child.endAtExit();
-  const names = left.filter(([, kind]) => kind === 'warn').map(([child]) => describe(child));
+  const names = [...watched].filter(([child, kind]) => isLeft(child, kind)).map(([child]) => describe(child));
   if (names.length === 0) return;
   const warning = new Error(
     `${String(names.length)} child process${names.length === 1 ? '' : 'es'} left: ${names.join(', ')}`,
   );
   // At once: what process.emitWarning() leaves for the next tick would never come.
   process.emit('warning', Object.assign(warning, { name: 'ChildrenLeftWarning', code: 'ATFORK_CHILDREN_LEFT' }));
+}
+
+/** Whether it is there, and stays. Nothing of one child keeps the others from being looked at. */
+function isLeft(child: WatchedAtExit, kind: LeftAtExit): boolean {
+  try {
+    if (child.look()) return false;
+  } catch {
+    return false; // somebody else has reaped it, and nobody listens to that
+  }
+  if (kind === 'warn') return true;
+  try {
+    child.endAtExit();
+    return false;
+  } catch {
+    return true;
+  }
 }
 
 function describe({ pid, spawnfile }: WatchedAtExit): string {

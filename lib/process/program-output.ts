@@ -1,7 +1,7 @@
 /** What a program has written, and how it ended: of forkExecSync() and capture(). */
 import { OutputError } from '../errors';
 import { errno } from '../internal/errno';
-import { invalidType, invalidValue, validateObject } from '../internal/validate';
+import { invalidType, invalidValue, ownOnly, validateObject } from '../internal/validate';
 import type { ChildResourceUsage } from './child-usage';
 import type { ForkExecOptions } from './exec-options';
 import type { WaitStatus } from './waitpid';
@@ -44,13 +44,13 @@ export function outputOptions(options: unknown): CheckedOutputOptions {
     maxBuffer = defaultMaxBuffer,
     encoding = 'buffer',
     ...rest
-  } = options as OutputOptions & ForkExecOptions;
+  } = ownOnly(options as OutputOptions & ForkExecOptions);
   const text = encoding === 'buffer' ? null : encodingOf(encoding);
   return {
     input: inputOf(input),
     maxBuffer: maxBufferOf(maxBuffer),
     decode: text === null ? (bytes) => bytes : (bytes) => bytes.toString(text),
-    rest,
+    rest: ownOnly(rest),
   };
 }
 

@@ -92,6 +92,7 @@ constexpr uint32_t kCloseFds = 1;
 constexpr uint32_t kRestoreSignals = 2;
 constexpr uint32_t kSetsid = 4;
 constexpr uint32_t kNoNewPrivs = 8;
+constexpr uint32_t kMayKeepGroups = 16;
 
 void ReadRest(const Napi::Value& rest, ExecOptions* to) {
   const Reader from(rest);
@@ -135,6 +136,7 @@ ExecOptions ToExecOptions(const Napi::CallbackInfo& info) {
   to.restore_signals = (flags & kRestoreSignals) != 0;
   to.setsid = (flags & kSetsid) != 0;
   to.no_new_privs = (flags & kNoNewPrivs) != 0;
+  to.may_keep_groups = (flags & kMayKeepGroups) != 0;
   if (info[6].IsObject()) ReadRest(info[6], &to);
   return to;
 }
@@ -164,7 +166,10 @@ void NoteStack(const Napi::CallbackInfo&) { deepest = std::min(deepest, StackPoi
 Napi::Value StartProgram(const Napi::CallbackInfo& info, ChildWatches* watches) {
   const Napi::Env env = info.Env();
   if (StackPointer() < deepest - kStackOfNote) return env.Null();
-  Result<StartedChild> started = ForkExec(ToExecOptions(info), ToMeans(info[7]));
+  ExecOptions options = ToExecOptions(info);
+  const ExecMeans means = ToMeans(info[7]);
+  if (env.IsExceptionPending()) return env.Undefined();  // something was not what lib/process had made of it
+  Result<StartedChild> started = ForkExec(std::move(options), means);
   if (!started) return ToNativeErrorInfo(env, started.error());
   StartedChild& child = started.value();
   const int pidfd = child.pidfd.get();
@@ -185,7 +190,8 @@ std::string ToBytes(const Napi::Value& value) {
   return {reinterpret_cast<const char*>(bytes.Data()), bytes.ByteLength()};
 }
 
-// (file, args, env, stdio, passFds, flags, rest, means, input, timeoutMs, killSignal, graceMs, maxBuffer)
+// (file, args, env, stdio, passFds, flags, rest, means, input, timeoutMs, killSignal, graceMs, maxBuffer,
+// maxBufferOfAll)
 // -> {pid, output, code, signaled, coreDumped, usage, timedOut, overflowed}, or NativeErrorInfo
 Napi::Value RunProgram(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
@@ -196,7 +202,11 @@ Napi::Value RunProgram(const Napi::CallbackInfo& info) {
   limits.grace_ms = info[11].As<Napi::Number>().DoubleValue();
   const double max_buffer = info[12].As<Napi::Number>().DoubleValue();
   if (std::isfinite(max_buffer)) limits.max_buffer = static_cast<uint64_t>(max_buffer);
-  Result<StartedChild> started = ForkExec(ToExecOptions(info), ToMeans(info[7]));
+  limits.max_buffer_of_all = info[13].As<Napi::Boolean>().Value();
+  ExecOptions options = ToExecOptions(info);
+  const ExecMeans means = ToMeans(info[7]);
+  if (env.IsExceptionPending()) return env.Undefined();
+  Result<StartedChild> started = ForkExec(std::move(options), means);
   if (!started) return ToNativeErrorInfo(env, started.error());
   const pid_t pid = started.value().pid;
   Result<ProgramOutput> ended = GatherOutput(std::move(started.value()), input, limits);

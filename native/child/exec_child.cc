@@ -248,11 +248,13 @@ void SetAttributes(const ExecRequest& request, Place* place) {
   if (request.affinity != nullptr) {
     Check(syscall(SYS_sched_setaffinity, 0, request.affinity_size, request.affinity), *place);
   }
-  place->stage = ExecStage::kChroot;
-  if (request.chroot != nullptr) Check(syscall(SYS_chroot, request.chroot), *place);
+  if (request.chroot != nullptr) {
+    place->stage = ExecStage::kChroot;
+    Check(syscall(SYS_chroot, request.chroot), *place);
+    Check(syscall(SYS_chdir, "/"), *place);  // what is relative now must not be outside of it: chroot(2)
+  }
   place->stage = ExecStage::kCwd;
-  const char* const cwd = request.cwd != nullptr ? request.cwd : request.chroot != nullptr ? "/" : nullptr;
-  if (cwd != nullptr) Check(syscall(SYS_chdir, cwd), *place);
+  if (request.cwd != nullptr) Check(syscall(SYS_chdir, request.cwd), *place);
   place->stage = ExecStage::kNoNewPrivs;
   if (request.no_new_privs) Check(syscall(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), *place);
 }
@@ -269,13 +271,23 @@ bool HasUid(uid_t uid) {
   return real == uid && effective == uid && saved == uid;
 }
 
+// As a list of that one group, or an empty one, has it.
+bool HasNoGroupBut(gid_t gid) {
+  gid_t groups[2];
+  const long count = syscall(SYS_getgroups, 2, groups);
+  return count == 0 || (count == 1 && groups[0] == gid);
+}
+
 // Groups first: who has given up the uid may not change them any more. Each is looked at once more, since a program
 // that runs with more rights than it should must not run.
 void ChangeIds(const ExecRequest& request, Place* place) {
   place->stage = ExecStage::kGroups;
   if (request.set_groups && syscall(SYS_setgroups, request.group_count, request.groups) != 0) {
+    const int errnum = errno;
     const bool changes = (request.set_gid && !HasGid(request.gid)) || (request.set_uid && !HasUid(request.uid));
-    if (errno != EPERM || !request.implied_groups || changes) Fail(*place);
+    const auto gid = request.set_gid ? request.gid : static_cast<gid_t>(syscall(SYS_getegid));
+    const bool is_so = request.group_count == 0 && HasNoGroupBut(gid);
+    if (errnum != EPERM || changes || !(is_so || request.may_keep_groups)) Fail(*place, errnum);
   } else if (request.set_groups && syscall(SYS_getgroups, 0, nullptr) != request.group_count) {
     Fail(*place, EPERM);
   }
@@ -304,6 +316,21 @@ void FollowParent(const ExecRequest& request, Place* place) {
   if (parent != request.parent && !is_first) Fail(*place, ESRCH);  // it died before: nobody will be told
 }
 
+// Whether execvp(3) goes on with the next folder of PATH: else a file that is there would be passed over.
+bool IsElsewherePerhaps(int errnum) {
+  switch (errnum) {
+    case ENOENT:
+    case ENOTDIR:
+    case EACCES:
+    case ESTALE:
+    case ENODEV:
+    case ETIMEDOUT:
+      return true;
+    default:
+      return false;
+  }
+}
+
 // execvp(3), with the work done before.
 [[noreturn]] void Exec(const ExecRequest& request, Place* place) {
   place->stage = ExecStage::kExec;
@@ -316,10 +343,13 @@ void FollowParent(const ExecRequest& request, Place* place) {
       request.shell_argv[1] = const_cast<char*>(file);
       syscall(SYS_execve, request.shell_argv[0], request.shell_argv, request.envp);
     }
-    if (counts) continue;
-    errnum = errno;
-    place->index = i;
-    counts = errno != ENOENT && errno != ENOTDIR;
+    const int failed = errno;
+    if (!counts) {
+      errnum = failed;
+      place->index = i;
+      counts = failed != ENOENT && failed != ENOTDIR;
+    }
+    if (!IsElsewherePerhaps(failed)) break;
   }
   Fail(*place, errnum);
 }

@@ -68,7 +68,8 @@ struct Limit {
 enum class CloseFds { kNever, kCloseRange, kProc, kOneByOne };
 
 struct ExecRequest {
-  // Null-terminated: paths, tried in turn; the first errno that is neither ENOENT nor ENOTDIR counts.
+  // Null-terminated: paths, tried in turn until there is a file; the first errno that is neither ENOENT nor ENOTDIR
+  // counts.
   const char* const* candidates;
   char* const* argv;
   char* const* envp;
@@ -110,8 +111,7 @@ struct ExecRequest {
   bool no_new_privs;
 
   bool set_groups;
-  // Nobody has named the groups: to keep them is no failure when no id changes either.
-  bool implied_groups;
+  bool may_keep_groups;  // where they cannot be changed, if no id changes either
   const gid_t* groups;
   int group_count;
   bool set_gid;

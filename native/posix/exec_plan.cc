@@ -124,7 +124,7 @@ ExecPlan::ExecPlan(ExecOptions options) : options_(std::move(options)) {
   request_.chroot = options_.chroot ? options_.chroot->c_str() : nullptr;
   request_.cwd = options_.cwd ? options_.cwd->c_str() : nullptr;
   request_.no_new_privs = options_.no_new_privs;
-  request_.implied_groups = !options_.groups.has_value();
+  request_.may_keep_groups = options_.may_keep_groups && !options_.groups.has_value();
   request_.set_groups = options_.groups.has_value() || options_.uid.has_value() || options_.gid.has_value();
   if (options_.groups) request_.groups = DataOrNull(*options_.groups);
   if (options_.groups) request_.group_count = static_cast<int>(options_.groups->size());
@@ -136,6 +136,9 @@ ExecPlan::ExecPlan(ExecOptions options) : options_(std::move(options)) {
 }
 
 Status ExecPlan::Open(const ExecMeans& means) {
+  // To setresuid(2) that means "as it is".
+  if (options_.gid == static_cast<gid_t>(-1)) return Error::Errno("setresgid", "ids", EINVAL);
+  if (options_.uid == static_cast<uid_t>(-1)) return Error::Errno("setresuid", "ids", EINVAL);
   Status done = CheckFds();
   if (done) done = ChooseCloseFds(means);
   const size_t count = options_.stdio.size();

@@ -53,6 +53,7 @@ struct ExecOptions {
   std::optional<std::string> cwd;
   bool no_new_privs = false;
   std::optional<std::vector<gid_t>> groups;  // none: no group but the gid's, if uid or gid is given
+  bool may_keep_groups = false;              // if they are not given, cannot be changed, and no id changes either
   std::optional<gid_t> gid;
   std::optional<uid_t> uid;
   int parent_death_signal = 0;

@@ -168,7 +168,8 @@ class Gatherer {
       const bool waits = length < 0 && errno == EAGAIN;
       output.resize(before + static_cast<size_t>(std::max<ssize_t>(length, 0)));
       if (waits) return;
-      const bool overflows = output.size() > limits_.max_buffer;
+      taken_ += output.size() - before;
+      const bool overflows = (limits_.max_buffer_of_all ? taken_ : output.size()) > limits_.max_buffer;
       if (length > 0 && !overflows) continue;
       fd.reset();
       if (overflows) Overflow(index);
@@ -193,6 +194,7 @@ class Gatherer {
   std::optional<std::chrono::time_point<Clock, Milliseconds>> deadline_;  // to kill_signal, then to SIGKILL
   std::vector<pollfd> polled_;
   size_t fed_ = 0;
+  size_t taken_ = 0;  // from all
   bool has_ended_ = false;
   bool killed_ = false;
   bool has_been_ready_ = false;

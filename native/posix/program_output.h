@@ -22,6 +22,7 @@ struct ProgramLimits {
   int kill_signal = 15;              // what is sent at the limit, or when it writes too much
   double grace_ms = -1;              // from there to SIGKILL; negative: never
   uint64_t max_buffer = UINT64_MAX;  // bytes that may be written to each descriptor
+  bool max_buffer_of_all = false;    // or to all of them together
 };
 
 struct ProgramOutput {

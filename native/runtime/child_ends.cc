@@ -5,6 +5,8 @@
 //           epoll set, once for all: a handle of libuv for each child would take longer than the rest of its start.
 //           Where there is no pidfd, uv_signal_* for SIGCHLD: libuv shares that among all who ask for it, and waits for
 //           its own children pid by pid, so nobody's are stolen. Allocates.
+//           uv_check_* : who waits for an end hears of it after the loop has told of all else that it has seen with it,
+//           as libuv does, so that what a program has written last comes before its end.
 //
 // A child of fork() has the parent's epoll set, not a copy of it: nothing may be taken out of that.
 #include "runtime/child_ends.h"
@@ -35,6 +37,11 @@ struct ChildEnds::Polled {
   ChildEnds* owner;
 };
 
+struct ChildEnds::Checked {
+  uv_check_t handle;
+  ChildEnds* owner;
+};
+
 struct ChildEnds::Signaled {
   uv_signal_t handle;
   ChildEnds* owner;
@@ -58,8 +65,20 @@ void ChildEnds::LeaveIfClosed() {
   if (closed_ != nullptr && closing_ == 0) closed_(closed_arg_);
 }
 
+int ChildEnds::OpenChecked() {
+  if (checked_ != nullptr) return 0;
+  auto* const checked = new (std::nothrow) Checked{{}, this};
+  if (checked == nullptr) return ENOMEM;
+  uv_check_init(loop_, &checked->handle);  // cannot fail
+  uv_unref(AnyOf(checked));
+  checked->handle.data = checked;
+  checked_ = checked;
+  return 0;
+}
+
 int ChildEnds::OpenPolled() {
   if (polled_ != nullptr) return 0;
+  if (const int error = OpenChecked(); error != 0) return error;
   UniqueFd set(epoll_create1(EPOLL_CLOEXEC));
   if (!set) return errno;
   auto* const polled = new (std::nothrow) Polled{{}, std::move(set), this};
@@ -72,18 +91,27 @@ int ChildEnds::OpenPolled() {
   polled->handle.data = polled;
   polled_ = polled;
   error = uv_poll_start(&polled->handle, UV_READABLE, [](uv_poll_t* handle, int, int) {
-    const auto* const self = static_cast<Polled*>(handle->data);
-    ChildEnds* const owner = self->owner;
+    ChildEnds* const owner = static_cast<Polled*>(handle->data)->owner;
     // In a child of fork() its parent's children end, too, and there may be nobody who has asked for one here.
     owner->ForgetParents();
-    if (owner->polled_ != self) return;
-    epoll_event ended[kAtOnce];
-    const int count = epoll_wait(self->set.get(), ended, kAtOnce, 0);
-    // Whoever hears of one may end this.
-    for (int i = 0; i < count && owner->polled_ == self; ++i) owner->look_(owner->arg_, ended[i].data.u32);
+    if (owner->polled_ == nullptr) return;
+    uv_check_start(&owner->checked_->handle, [](uv_check_t* check) {
+      uv_check_stop(check);
+      static_cast<Checked*>(check->data)->owner->LookAtReady();
+    });
   });
   if (error != 0) CloseHandle(&polled_);
   return -error;
+}
+
+void ChildEnds::LookAtReady() {
+  ForgetParents();
+  const Polled* const polled = polled_;
+  if (polled == nullptr) return;
+  epoll_event ended[kAtOnce];
+  const int count = epoll_wait(polled->set.get(), ended, kAtOnce, 0);
+  // Whoever hears of one may end this.
+  for (int i = 0; i < count && polled_ == polled; ++i) look_(arg_, ended[i].data.u32);
 }
 
 int ChildEnds::OpenSignaled() {
@@ -172,6 +200,7 @@ void ChildEnds::Listen(uint32_t id, bool listens) {
 
 void ChildEnds::Close(Closed closed, void* arg) {
   CloseHandle(&polled_);
+  CloseHandle(&checked_);
   CloseHandle(&signaled_);
   closed_ = closed;
   closed_arg_ = arg;

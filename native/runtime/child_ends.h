@@ -40,15 +40,18 @@ class ChildEnds {
   };
   // Handles of the loop, which live until it has closed them.
   struct Polled;
+  struct Checked;
   struct Signaled;
   template <typename Handle>
   void CloseHandle(Handle** handle);
   void LeaveIfClosed();
+  int OpenChecked();
   int OpenPolled();
   int OpenSignaled();
   void ForgetParents();
   // Null: it is the parent's.
   Child* Find(uint32_t id);
+  void LookAtReady();
   void CountAlive(int more);
 
   uv_loop_t* const loop_;
@@ -56,6 +59,7 @@ class ChildEnds {
   void* const arg_;
   pid_t owner_ = 0;  // the process whose children these are
   Polled* polled_ = nullptr;
+  Checked* checked_ = nullptr;
   Signaled* signaled_ = nullptr;
   std::map<uint32_t, Child> children_;
   int alive_ = 0;  // how many of them keep the loop alive

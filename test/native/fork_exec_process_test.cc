@@ -109,6 +109,11 @@ TEST(who_may_not_change_groups_keeps_its_own_ids_only) {
   ExecOptions options = Shell("true");
   options.uid = 1234;
   options.gid = 2345;
+  CheckFails(std::move(options), EPERM, "ids", "");  // groups would be left
+  options = Shell("true");
+  options.uid = 1234;
+  options.gid = 2345;
+  options.may_keep_groups = true;
   CHECK_EQ(OutputOf(std::move(options)), "");
   options = Shell("true");
   options.gid = 10;
@@ -120,6 +125,32 @@ TEST(who_may_not_change_groups_keeps_its_own_ids_only) {
   options = Shell("true");
   options.uid = 0;
   CheckFails(std::move(options), EPERM, "ids", "");
+}
+
+TEST(who_has_no_groups_to_give_up_may_name_its_own_ids) {
+  if (!IsRoot()) return;
+  for (const size_t count : {0, 1}) {
+    const pid_t pid = fork();
+    if (pid == 0) {
+      const gid_t own[] = {2345};
+      CHECK_EQ(setgroups(count, own), 0);
+      CHECK_EQ(setresgid(2345, 2345, 2345), 0);
+      CHECK_EQ(setresuid(1234, 1234, 1234), 0);
+      ExecOptions options = Shell("true");
+      options.uid = 1234;
+      CHECK_EQ(OutputOf(std::move(options)), "");
+      options = Shell("true");
+      options.groups = {std::vector<gid_t>{}};
+      CHECK_EQ(OutputOf(std::move(options)), "");
+      options = Shell("true");
+      options.groups = {std::vector<gid_t>{7}};
+      CheckFails(std::move(options), EPERM, "ids", "");
+      _exit(0);
+    }
+    int status = -1;
+    CHECK_EQ(waitpid(pid, &status, 0), pid);
+    CHECK_EQ(status, 0);
+  }
 }
 
 // Or one could leave it again, by the folder that was the current one.
@@ -136,10 +167,12 @@ TEST(new_root_is_the_current_folder_too) {
     options.file = "./sh";
     options.chroot = folder;
     CheckFails(std::move(options), ENOENT, "exec", "./sh", means);
-    options = Shell("true");
-    options.chroot = folder;
-    options.cwd = "/bin";
-    CheckFails(std::move(options), ENOENT, "cwd", "/bin", means);
+    for (const char* const outside : {"/bin", "sh", "../bin"}) {
+      options = Shell("true");
+      options.chroot = folder;
+      options.cwd = outside;
+      CheckFails(std::move(options), ENOENT, "cwd", outside, means);
+    }
     options = Shell("pwd");
     options.chroot = "/usr";
     options.cwd = "/../bin";

@@ -171,6 +171,8 @@ TEST(programs_are_looked_for_as_execvp_does) {
   make("/b/script", "echo \"script $0 $1 $2\"\n", 0755);
   make("/plain", "echo \"plain $0 $1 $2\"\n", 0755);
   make("/a/only", "", 0600);
+  make("/b/turns", "echo found\n", 0755);
+  CHECK_EQ(symlink("turns", (here + "/a/turns").c_str()), 0);
   const std::string both = here + "/none:" + here + "/plain:" + here + "/a:" + here + "/b";
   for (const ExecMeans& means : AllMeans()) {
     CHECK_EQ(OutputOf(options("script", both), means), "script " + here + "/b/script one two\n");
@@ -183,6 +185,8 @@ TEST(programs_are_looked_for_as_execvp_does) {
     CheckFails(options(here + "/a", both), EACCES, "exec", here + "/a", means);
     // Found all the same, further on.
     CHECK_EQ(OutputOf(options("locked", both), means), "open " + here + "/b/locked one two\n");
+    // It is there, and is not to be passed over.
+    CheckFails(options("turns", both), ELOOP, "exec", "turns", means);
   }
   ExecOptions unset = Shell("");
   unset.file = "sh";

@@ -13,6 +13,8 @@ describe.each(['plain', 'vfork,pidfd'])('forkExecSync() and capture() without: %
 });
 
 it('an end that has come in time', () => passes('inTime'));
+it('capture() of a program that is not ours any more', () => passes('notOurs'));
+it('capture() and forkExecSync() beside a polluted Object.prototype', () => passes('polluted'));
 it('capture() is given up', () => passes('abort'));
 it('forkExecSync() has further descriptors', () => passes('stdio'));
 it('forkExecSync() in a Worker', () => passes('worker'));
