@@ -195,8 +195,8 @@ export function execRequest(file: unknown, args: unknown, options: unknown): Exe
   for (const option in given) has |= kindOf.get(option) ?? 0;
   const lifetime = (has & kinds.lifetime) === 0 ? unlimited : lifetimeOf(given);
   const { argv0 = file, env = process.env, leftAtExit = 'ignore' } = given;
-  validateLeftAtExit(leftAtExit, 'options.leftAtExit');
-  validateCString(argv0, 'options.argv0');
+  if (leftAtExit !== 'ignore') validateLeftAtExit(leftAtExit, 'options.leftAtExit');
+  if (argv0 !== file) validateCString(argv0, 'options.argv0');
   const stdio = stdioOf(given.stdio);
   const native = {
     file,
@@ -267,10 +267,12 @@ const uniform = new Map<unknown, Int32Array>();
 /** @throws TypeError, RangeError */
 export function stdioOf(stdio: unknown = 'pipe'): Int32Array {
   if (typeof stdio !== 'string') return stdioList(Array.isArray(stdio) ? stdio : [stdio, stdio, stdio]);
+  const known = uniform.get(stdio);
+  if (known !== undefined) return known;
   if (!['pipe', 'overlapped', 'inherit', 'ignore'].includes(stdio)) {
     throw invalidValue('options.stdio', "must be 'pipe', 'inherit', 'ignore' or a list", stdio);
   }
-  const list = uniform.get(stdio) ?? stdioList([stdio, stdio, stdio]);
+  const list = stdioList([stdio, stdio, stdio]);
   uniform.set(stdio, list);
   return list;
 }

@@ -31,7 +31,8 @@ export function forkExec(file: string, args: readonly string[] = [], options: Fo
   try {
     // Not by `...`, whose iterator takes longer than all else here.
     for (; wrapped < started.length; ++wrapped) {
-      stdio.push(streamOf(started[wrapped] ?? -1, native.stdio[2 * (wrapped - firstFd)]));
+      const fd = started[wrapped] ?? -1;
+      stdio.push(fd < 0 ? null : streamOf(fd, native.stdio[2 * (wrapped - firstFd)]));
     }
     const { 0: watch, 1: pid, 2: pidfd } = started;
     return new ChildHandle({ watch, pid, pidfd, file, stdio, lifetime, leftAtExit });
@@ -56,8 +57,7 @@ export function execError(info: NativeErrorInfo): ExecError {
   return isOfPath ? Object.assign(error, { path: info.detail }) : error;
 }
 
-function streamOf(fd: number, kind: number | undefined): Duplex | null {
-  if (fd < 0) return null;
+function streamOf(fd: number, kind: number | undefined): Duplex {
   const readable = kind !== stdioKind.input;
   const writable = kind !== stdioKind.output;
   return new net.Socket({ fd, readable, writable });
