@@ -34,9 +34,11 @@ export function listenToChildren(watches: NativeChildWatches): void {
   });
 }
 
-export function watchChild(watch: number, child: WatchedChild): void {
+export function watchChild(watch: number, child: WatchedChild, hasPidfd: boolean): void {
   watched.set(watch, child);
   parentsWaits.add(forgetAll);
+  // Its SIGCHLD may have come before. Once the event loop has looked at all else: what the child has written comes before its end.
+  if (!hasPidfd) setImmediate(() => setImmediate(() => child.look()));
 }
 
 /** Those of this thread. */

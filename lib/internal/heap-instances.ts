@@ -5,12 +5,10 @@ interface RemoteObject {
   objectId: string;
 }
 
-/** All objects of class `constructor` on this thread's heap; null without an inspector. Collects garbage. */
+/** All objects of class `constructor` on this thread's heap; null without an inspector to ask. Collects garbage. */
 export function instancesOf(constructor: { readonly prototype: object }): object[] | null {
-  const inspector = optionalInspector();
-  if (inspector === null) return null;
-  const session = new inspector.Session();
-  session.connect();
+  const session = ownSession();
+  if (session === null) return null;
   // The debugger's functions meet this thread's objects in a global variable, under a name that nobody else uses.
   const meeting = Symbol.for('atfork.instances');
   const globals = globalThis as unknown as Record<symbol, unknown>;
@@ -31,11 +29,22 @@ export function instancesOf(constructor: { readonly prototype: object }): object
   }
 }
 
-function optionalInspector(): typeof inspectorModule | null {
+/** Whether instancesOf() has anybody to ask. */
+export function canFindInstances(): boolean {
+  const session = ownSession();
+  session?.disconnect();
+  return session !== null;
+}
+
+function ownSession(): inspectorModule.Session | null {
   try {
     // eslint-disable-next-line @typescript-eslint/no-require-imports -- absent in builds without it
-    return require('node:inspector') as typeof inspectorModule;
+    const { Session } = require('node:inspector') as typeof inspectorModule;
+    const session = new Session();
+    session.connect();
+    return session;
   } catch {
+    // Also where the permission model (`--permission`) forbids it.
     return null;
   }
 }

@@ -11,12 +11,16 @@ import type * as tlsModule from 'node:tls';
 import { hasLoaded } from './loaded-modules';
 import { type Emitter, hidden, mute, silence } from './silence';
 import { throwLater } from './throw-later';
+import { forgetWrites } from './unwritten';
 import { abandonRequests, clientOf, silenceWebSockets, usesUndici } from './undici';
 
+interface Destroyable {
+  destroy(): unknown;
+}
 type HttpMessage = Emitter & { res?: HttpMessage; req?: HttpMessage; agent?: httpModule.Agent };
 export type HttpSocket = netModule.Socket & {
   _httpMessage?: HttpMessage | null;
-  parser?: { incoming?: HttpMessage } | null;
+  parser?: { incoming?: HttpMessage; onIncoming?: unknown } | null;
 };
 
 /** Events that tell of a failure: none is the child's to hear of. */
@@ -37,14 +41,15 @@ export function destroyConnections(inherited: HttpSocket[], Socket: typeof netMo
     // TLS says more when it is closed early; other classes are a program's. One of node:net is silent itself.
     if (socket.constructor !== Socket) silence(socket, failures);
     leavePending(socket);
+    forgetWrites(socket as object);
     destroy(socket);
   }
 }
 
 /** One that a program has given a `destroy` of its own, which fails, must not keep the others. */
-function destroy(socket: netModule.Socket): void {
+function destroy(connection: Destroyable): void {
   try {
-    socket.destroy();
+    connection.destroy();
   } catch (error) {
     throwLater(error);
   }
@@ -90,8 +95,8 @@ function forgetHandshake(socket: HttpSocket): void {
  */
 function leavePending(stream: Duplex): void {
   for (const listener of stream.listeners('close')) {
-    if (listener.name !== 'onclose' || !/ERR_STREAM_PREMATURE_CLOSE|getEosOnCloseError/.test(String(listener)))
-      continue;
+    if (!['onclose', ''].includes(listener.name)) continue;
+    if (!/ERR_STREAM_PREMATURE_CLOSE|getEosOnCloseError/.test(String(listener))) continue;
     stream.removeListener('close', listener as () => void);
   }
 }
@@ -105,23 +110,34 @@ function dropUsers(socket: HttpSocket): void {
 }
 
 /** Its key is a symbol that Node 20 to 26 forget to export to where it is used: the session is under `undefined`. */
-function sessionOf(socket: HttpSocket): Emitter | null | undefined {
-  return (hidden(socket, 'kBoundSession') ?? Reflect.get(socket, 'undefined')) as Emitter | null | undefined;
+function sessionOf(socket: HttpSocket): (Emitter & Destroyable) | null | undefined {
+  return (hidden(socket, 'kBoundSession') ?? Reflect.get(socket, 'undefined')) as
+    (Emitter & Destroyable) | null | undefined;
 }
 
+/** What a server's stream answers by. */
+const answers = ['respond', 'respondWithFD', 'respondWithFile', 'additionalHeaders', 'pushStream'];
+
 /** A session of HTTP/2 with its streams, and the requests and responses that a server sees in them (lib/internal/http2). */
-function dropSession(session: Emitter): void {
-  silence(session, failures);
+function dropSession(session: Emitter & Destroyable): void {
+  silence(session, [...failures, 'stream', 'goaway', 'ping', 'frameError', 'localSettings', 'remoteSettings']);
   const state = hidden(session, 'state') as
     { streams?: Map<unknown, Duplex>; pendingStreams?: Set<Duplex> } | undefined;
   for (const stream of [...(state?.streams?.values() ?? []), ...(state?.pendingStreams ?? [])]) {
-    silence(stream, failures);
+    // No 'end' of a body of which half is there.
+    silence(stream, [...failures, 'data', 'readable', 'end', 'headers', 'response', 'trailers', 'finish']);
     leavePending(stream);
+    forgetWrites(stream as object);
+    // The parent's handlers may go on here, and would be told that it is destroyed.
+    for (const method of answers)
+      if (method in stream) Object.defineProperty(stream, method, { value: () => undefined });
     for (const key of ['request', 'response']) {
       const message = hidden(stream, key) as Emitter | null | undefined;
       if (message) mute(message);
     }
   }
+  // Not with its socket, a tick later: who asks it for something meanwhile has to be told that it is no use.
+  destroy(session);
 }
 
 /** Requests and responses of node:http that are under way, and those that wait for a connection of their agent. */
@@ -136,6 +152,7 @@ function dropRequests(sockets: HttpSocket[]): void {
     dropQueuedRequests(agent);
   });
   sockets.flatMap(messagesOf).forEach(mute);
+  for (const { parser } of sockets) if (parser) parser.onIncoming = ignoreMessage;
 
   // One that was made in the very turn of the fork gets its connection on the next tick, before that says that it is closed.
   const own = new WeakSet<httpModule.ClientRequest>();
@@ -154,6 +171,11 @@ function dropRequests(sockets: HttpSocket[]): void {
     for (const agent of agents) if (!seen.has(agent)) dropQueuedRequests(agent, own);
     sockets.flatMap(messagesOf).forEach(mute);
   });
+}
+
+/** What comes after it in what has been read already: the parser goes through it to its end, within fork(). */
+function ignoreMessage(): number {
+  return 0;
 }
 
 interface AgentMethods {

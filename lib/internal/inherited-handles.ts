@@ -17,7 +17,7 @@ import { type HttpSocket, destroyConnections } from './inherited-connections';
 import { hasLoaded, loadedNet } from './loaded-modules';
 import { type NativeHandles, inheritedHandles } from './native-handles';
 import { type Emitter, hidden, silence, silenceForNow } from './silence';
-import { forgetUnwritten } from './unwritten';
+import { forgetUnwritten, forgetWrites } from './unwritten';
 
 /** Kinds of handles; which of them a child keeps. */
 export interface KeptHandles {
@@ -51,6 +51,7 @@ function giveUpObjects(owners: object[], kept: KeptHandles): void {
     else if (!isStdio(owner) && handleName(owner) !== 'TTY') sockets.push(owner);
   }
   if (!kept.connections) destroyConnections(sockets, Socket);
+  else for (const socket of sockets) forgetWrites(socket as object);
   if (!kept.ipc) {
     leaveCluster();
     disconnect(rest);
@@ -111,6 +112,8 @@ function disconnect(owners: object[]): void {
     const channel = hidden(each, 'kChannelHandle') as { buffering?: boolean } | undefined;
     if (channel !== undefined) channel.buffering = false;
     each.disconnect();
+    // Or Node would report each module that is loaded from now on, and fail: lib/internal/modules/cjs/loader.js.
+    if (process.env.WATCH_REPORT_DEPENDENCIES !== undefined) Reflect.set(process, 'send', undefined);
     // Now, since it says so on the next tick.
     silenceForNow(each, (event) => channelEvents.includes(event as string));
   }

@@ -1,10 +1,11 @@
 /**
- * stdout and stderr stay open in a child. What they were given before the fork and have not written yet, since nobody reads the
- * pipe or they are corked, is the parent's to write: here nothing is left of it but the place in the queue. The callbacks
- * of these writes are heard in the parent only.
+ * stdout and stderr stay open in a child, and what else it is to keep. What they were given before the fork and have not written
+ * yet, since nobody reads the pipe or they are corked, is the parent's to write: here nothing is left of it but the place in the
+ * queue. The callbacks of these writes are heard in the parent only.
  */
 import { isStdio, stdioStreams } from './active-handles';
 import { hasLoaded } from './loaded-modules';
+import { hidden } from './silence';
 import { type NativeHandles, stderrFile, stdoutFile } from './native-handles';
 
 interface WritableState {
@@ -41,6 +42,14 @@ function forgetThose(streams: Stream[] | undefined, isRehearsal: boolean): void 
     // Not by `writableLength`, which a child may have to compile.
     if (state !== undefined && state.length !== 0 && !isRehearsal) forget(state);
   }
+}
+
+/** Child: of a stream that it gives up or keeps. Whoever waits there for the end of what it has written waits for ever. */
+export function forgetWrites({ _writableState: state }: Stream): void {
+  if (state === undefined) return;
+  if (state.length !== 0) forget(state);
+  const onFinished = hidden(state, 'kOnFinishedValue') as unknown[] | undefined;
+  onFinished?.splice(0);
 }
 
 function forget(state: WritableState): void {

@@ -119,12 +119,7 @@ export class ChildHandle extends EventEmitter implements WatchedChild {
     this.#pidfd = pidfd;
     this.#watches = nativeBinding().childWatches;
     this.#watch = watch;
-    watchChild(watch, this);
-    // Its SIGCHLD may have come before.
-    if (pidfd < 0)
-      setImmediate(() => {
-        this.look();
-      });
+    watchChild(watch, this, pidfd >= 0);
     this.#limit(lifetime);
     watchAtExit(this, leftAtExit);
     this.#publish('start');

@@ -69,7 +69,7 @@ class ProgramHandle implements ProcessHandle, WatchedChild {
       for (const [i, each] of stdio.entries()) {
         if (isPipe(each)) each.handle.open(fds[i] ?? -1);
       }
-      watchChild(watch, this);
+      watchChild(watch, this, pidfd >= 0);
     } catch (error) {
       // The stack may be used up, so not here. Streams are Node's to close.
       queueMicrotask(() => {
@@ -79,8 +79,6 @@ class ProgramHandle implements ProcessHandle, WatchedChild {
     }
     this.pid = pid;
     this.#watch = watch;
-    // Its SIGCHLD may have come before.
-    if (pidfd < 0) setImmediate(this.look.bind(this));
     return 0;
   }
 

@@ -2,6 +2,7 @@ import { type NativeBinding, nativeBinding } from '../binding';
 import { DeadlockError, ForkError, fromNative } from '../errors';
 import { finishReadingCertificates } from '../internal/certificates';
 import { errno } from '../internal/errno';
+import { canFindInstances } from '../internal/heap-instances';
 import { prepareRandomness } from '../internal/randomness';
 import { disownTransferred } from '../internal/shared-memories';
 import { reserveStack } from '../internal/stack';
@@ -33,6 +34,9 @@ export function fork(options?: ForkOptions): number {
   const native = binding;
   const refusedNow = refusalNow(native);
   if (refusedNow !== null) throw refusedNow;
+  if (!request.inherited.timers && !canFindInstances()) {
+    throw refusal('ERR_ATFORK_UNSUPPORTED', 'there is no inspector, without which inherited timers are not found');
+  }
   forking = true;
   try {
     finishReadingCertificates();

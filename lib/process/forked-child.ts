@@ -38,7 +38,7 @@ export function beginChild(native: NativeBinding, inherited: Inherited, isRehear
   }
   if (!isRehearsal) attempt(dropQueries);
   if (!inherited.timers) attempt(clearTimers);
-  if (!inherited.exitListeners) process.removeAllListeners('exit');
+  if (!inherited.exitListeners) attempt(() => process.removeAllListeners('exit'));
   if (hasReports() && !isRehearsal) attempt(renameReports);
 }
 

@@ -85,17 +85,18 @@ void Look(uv_handle_t* handle, Search* search) {
   const bool is_open = uv_fileno(handle, &fd) == 0;
   const bool is_stdio = is_open && fd <= STDERR_FILENO;
   const bool is_connection = IsStream(handle) && !IsChannelOrServer(handle);
-  if (is_stdio && IsStream(handle)) {
-    search->handles += kStdioStream;
-    if (search->kinds.queued) ForgetQueuedWrites(reinterpret_cast<uv_stream_t*>(handle));
+  if (is_stdio && IsStream(handle)) search->handles += kStdioStream;
+  const bool is_given_up = is_open && !is_stdio && IsOneOf(handle, fd, search->kinds);
+  // Else both processes would send it.
+  if (search->kinds.queued && is_open && IsStream(handle) && !is_given_up) {
+    ForgetQueuedWrites(reinterpret_cast<uv_stream_t*>(handle));
   }
   if ((is_connection && !is_stdio) || IsChannelOrServer(handle) || handle->type == UV_UDP ||
       handle->type == UV_FS_EVENT || handle->type == UV_PROCESS) {
     search->handles |= kHandles;
   }
   // What prints must not find something else there.
-  if (is_stdio) return;
-  if (is_open && IsOneOf(handle, fd, search->kinds)) search->fds.push_back(fd);
+  if (is_given_up) search->fds.push_back(fd);
 }
 
 }  // namespace
