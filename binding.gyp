@@ -106,6 +106,7 @@
         "native/runtime/openssl_seed.cc",
         "native/runtime/park_position.cc",
         "native/runtime/park_signal.cc",
+        "native/runtime/loop_batch.cc",
         "native/runtime/pending_work.cc",
         "native/runtime/pool_rest.cc",
         "native/runtime/query_ids.cc",

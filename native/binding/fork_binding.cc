@@ -7,6 +7,7 @@
 
 #include "binding/binding.h"
 #include "runtime/fork.h"
+#include "runtime/loop_batch.h"
 #include "runtime/loop_fds.h"
 #include "runtime/profile_files.h"
 #include "runtime/runtime_threads.h"
@@ -139,6 +140,8 @@ Napi::Value LoadFork(const Napi::CallbackInfo& info) {
     return info.Env().Null();
   }
   Status loaded = runtime::LoadFork();
+  uv_loop_t* loop = nullptr;
+  if (loaded && napi_get_uv_event_loop(info.Env(), &loop) == napi_ok) runtime::WatchDeliveries(loop);
   return loaded ? info.Env().Null() : ToNativeErrorInfo(info.Env(), loaded.error()).As<Napi::Value>();
 }
 

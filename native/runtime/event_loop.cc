@@ -15,6 +15,7 @@
 #include "posix/futex.h"
 #include "runtime/child_limits.h"
 #include "runtime/import_table.h"
+#include "runtime/loop_batch.h"
 #include "runtime/pool_rest.h"
 #include "runtime/request_queue.h"
 #include "runtime/thread_roles.h"
@@ -157,8 +158,6 @@ Status StartLearning() {
 // uv_async_send counts those that are in it (src/unix/async.c, since 1.45).
 bool IsBusy(const uv_async_t* async) { return __atomic_load_n(&async->u.fd, __ATOMIC_ACQUIRE) != 0; }
 
-void ForgetSignals(uv_signal_t* handle) { handle->caught_signals = handle->dispatched_signals = 0; }
-
 // More than enough for a pool that has nothing else to do.
 constexpr uint64_t kNewPoolPatienceMs = 60 * 1000;
 
@@ -195,14 +194,7 @@ int RenewLoop(uv_loop_t* loop) {
   const int error = uv_loop_fork(loop);
   if (error != 0) return error;
   for (uv_async_t* async : pending) uv_async_send(async);
-  // A signal that was caught and not yet delivered is the parent's. libuv before 1.47 goes on waiting for it (#3483).
-  uv_walk(
-      loop,
-      [](uv_handle_t* handle, void*) {
-        if (handle->type == UV_SIGNAL) ForgetSignals(reinterpret_cast<uv_signal_t*>(handle));
-      },
-      nullptr);
-  ForgetSignals(&loop->child_watcher);
+  ForgetSignals(loop);
   return 0;
 }
 

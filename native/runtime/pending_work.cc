@@ -5,6 +5,7 @@
 //           null, and announced by `wq_async`; what is found there is delivered. `active_reqs` counts each from its
 //           beginning until then, together with what streams and UDP sockets have under way: of those the public
 //           structs tell. src/fs-poll.c: a poll's request lies in what `poll_ctx` points at, which is allocated in one.
+//           src/unix/fs.c: a request that is finished and cleaned up has no path.
 //           Node src/env.cc, 20 to 26: Environment::CleanupHandles closes its own handles, the oldest
 //           check handle of the loop among them (InitializeLibuv), and then turns the loop until no request is left.
 #include "runtime/pending_work.h"
@@ -16,6 +17,7 @@
 #include <vector>
 
 #include "runtime/libuv_queue.h"
+#include "runtime/loop_batch.h"
 #include "runtime/request_queue.h"
 
 namespace atfork::runtime {
@@ -42,7 +44,32 @@ unsigned StreamRequests(const uv_stream_t* stream) {
          Length(&stream->write_completed_queue);
 }
 
-unsigned SocketRequests(const uv_handle_t* handle) {
+// Of libuv's struct poll_ctx, all but its end.
+struct PollContext {
+  uv_fs_poll_t* parent_handle;
+  int busy_polling;
+  unsigned interval;
+  uint64_t start_time;
+  uv_loop_t* loop;
+  uv_fs_poll_cb poll_cb;
+  uv_timer_t timer_handle;
+  uv_fs_t fs_req;
+};
+
+// What it has asked for itself is no request of the program's.
+unsigned PollRequests(uv_fs_poll_t* poll) {
+  auto* const context = static_cast<PollContext*>(poll->poll_ctx);
+  // Without a path it has been delivered (uv_fs_req_cleanup).
+  if (context == nullptr || context->fs_req.type != UV_FS || context->fs_req.path == nullptr) return 0;
+  // Finished, and in no queue: it is being delivered.
+  const QueueNode* const node = AsQueueNode(&context->fs_req.work_req.wq);
+  uv_mutex_lock(&poll->loop->wq_mutex);
+  const bool is_there = context->fs_req.work_req.work != nullptr || node->prev->next == node;
+  uv_mutex_unlock(&poll->loop->wq_mutex);
+  return is_there ? 1 : 0;
+}
+
+unsigned RequestsOf(uv_handle_t* handle) {
   switch (handle->type) {
     case UV_TCP:
     case UV_NAMED_PIPE:
@@ -52,6 +79,8 @@ unsigned SocketRequests(const uv_handle_t* handle) {
       const auto* udp = reinterpret_cast<const uv_udp_t*>(handle);
       return Length(&udp->write_queue) + Length(&udp->write_completed_queue);
     }
+    case UV_FS_POLL:
+      return PollRequests(reinterpret_cast<uv_fs_poll_t*>(handle));
     default:
       return 0;
   }
@@ -84,6 +113,18 @@ std::vector<Block> FilePolls(uv_loop_t* loop) {
 void Withhold(uv_loop_t* loop, struct uv__work* work) {
   withheld.requests.push_back(work);
   --loop->active_reqs.count;
+}
+
+void WithholdAll(uv_loop_t* loop, QueueNode* head, const std::vector<Block>& but) {
+  for (QueueNode* node = head->next; node != head;) {
+    QueueNode* const next = node->next;
+    struct uv__work* const work = WorkOf(node);
+    if (std::none_of(but.begin(), but.end(), [work](Block block) { return block.Contains(work); })) {
+      Remove(node);
+      Withhold(loop, work);
+    }
+    node = next;
+  }
 }
 
 void GiveBack(uv_loop_t* loop) {
@@ -127,8 +168,7 @@ Status LearnEnvironment(uv_loop_t* loop) {
 unsigned PendingRequests(uv_loop_t* loop) {
   unsigned others = 0;
   uv_walk(
-      loop, [](uv_handle_t* handle, void* count) { *static_cast<unsigned*>(count) += SocketRequests(handle); },
-      &others);
+      loop, [](uv_handle_t* handle, void* count) { *static_cast<unsigned*>(count) += RequestsOf(handle); }, &others);
   return loop->active_reqs.count - others;
 }
 
@@ -139,17 +179,9 @@ void WithholdQueuedRequests(uv_loop_t* loop) {
 void WithholdFinishedRequests(uv_loop_t* loop) {
   const std::vector<Block> polls = FilePolls(loop);
   QueueNode* const head = AsQueueNode(&loop->wq);
+  if (QueueNode* const in_hand = RequestsInHand()) WithholdAll(loop, in_hand, polls);
   uv_mutex_lock(&loop->wq_mutex);
-  for (QueueNode* node = head->next; node != head;) {
-    QueueNode* const next = node->next;
-    struct uv__work* const work = WorkOf(node);
-    const bool is_poll_s = std::any_of(polls.begin(), polls.end(), [work](Block poll) { return poll.Contains(work); });
-    if (!is_poll_s) {
-      Remove(node);
-      Withhold(loop, work);
-    }
-    node = next;
-  }
+  WithholdAll(loop, head, polls);
   // uv_loop_fork(3) has dropped what announced it.
   if (head->next != head) uv_async_send(&loop->wq_async);
   uv_mutex_unlock(&loop->wq_mutex);

@@ -1,0 +1,106 @@
+// loop_batch.cc - see loop_batch.h.
+// Runs in:  the main thread.
+// Calls:    libuv, on the main loop: uv_walk(3), and handles that do not keep it alive; uv_mutex_lock(3).
+// Rests on: libuv src/threadpool.c, 1.46 to 1.52: uv__work_done, which is the loop's `wq_async`'s callback, moves what
+//           is in `wq` to a ring around a head on its stack, and calls `done` of one after the other, each taken out of
+//           the ring before. So the first that is called has the head for its neighbour.
+//           src/unix/signal.c: uv__signal_event reads up to 32 signals, and calls `signal_cb` of their handles.
+#include "runtime/loop_batch.h"
+
+#include <utility>
+#include <vector>
+
+namespace atfork::runtime {
+namespace {
+
+void (*libuv_s_delivery)(uv_async_t*);
+
+// Of the delivery under way. Main thread only.
+struct Delivery {
+  struct uv__work* first = nullptr;
+  void (*done)(struct uv__work*, int) = nullptr;
+  QueueNode* head = nullptr;
+};
+Delivery delivery;
+
+void LearnHead(struct uv__work* work, int status) {
+  delivery.head = AsQueueNode(&work->wq)->prev;
+  work->done = delivery.done;
+  work->done(work, status);
+}
+
+void Deliver(uv_async_t* announcement) {
+  const Delivery outer = std::exchange(delivery, Delivery());
+  uv_loop_t* const loop = announcement->loop;
+  QueueNode* const finished = AsQueueNode(&loop->wq);
+  uv_mutex_lock(&loop->wq_mutex);
+  const bool is_empty = finished->next == finished;
+  if (!is_empty) {
+    delivery.first = WorkOf(finished->next);
+    delivery.done = std::exchange(delivery.first->done, LearnHead);
+  }
+  uv_mutex_unlock(&loop->wq_mutex);
+  // What comes meanwhile is announced once more.
+  if (!is_empty) libuv_s_delivery(announcement);
+  delivery = outer;
+}
+
+// The callbacks that were put aside.
+std::vector<std::pair<uv_signal_t*, uv_signal_cb>> signals;
+uv_prepare_t before_poll;
+uv_check_t after_poll;
+bool are_handles_there = false;  // a child's child has them too
+
+void Nobody(uv_signal_t*, int) {}
+
+template <typename Do>
+void ForEachSignal(uv_loop_t* loop, Do body) {
+  uv_walk(
+      loop,
+      [](uv_handle_t* handle, void* body) {
+        if (handle->type == UV_SIGNAL) (*static_cast<Do*>(body))(reinterpret_cast<uv_signal_t*>(handle));
+      },
+      &body);
+  body(&loop->child_watcher);  // which is not walked
+}
+
+void HearAgain(uv_loop_t* loop) {
+  uv_prepare_stop(&before_poll);
+  uv_check_stop(&after_poll);
+  ForEachSignal(loop, [](uv_signal_t* handle) {
+    handle->dispatched_signals = 0;  // all of them were in hand
+    for (const auto& [known, callback] : signals) {
+      if (known == handle && handle->signal_cb == Nobody) handle->signal_cb = callback;
+    }
+  });
+  signals.clear();
+}
+
+}  // namespace
+
+void WatchDeliveries(uv_loop_t* loop) {
+  if (libuv_s_delivery != nullptr) return;
+  libuv_s_delivery = std::exchange(loop->wq_async.async_cb, Deliver);
+}
+
+QueueNode* RequestsInHand() { return delivery.head; }
+
+void ForgetSignals(uv_loop_t* loop) {
+  ForEachSignal(loop, [](uv_signal_t* handle) {
+    // libuv before 1.47 goes on waiting for one that was caught and not delivered (#3483).
+    handle->caught_signals = handle->dispatched_signals = 0;
+    if (handle->signal_cb == nullptr || handle->signal_cb == Nobody) return;
+    signals.emplace_back(handle, std::exchange(handle->signal_cb, Nobody));
+  });
+  if (!std::exchange(are_handles_there, true)) {
+    uv_prepare_init(loop, &before_poll);
+    uv_unref(reinterpret_cast<uv_handle_t*>(&before_poll));
+    uv_check_init(loop, &after_poll);
+    uv_unref(reinterpret_cast<uv_handle_t*>(&after_poll));
+  }
+  // Whichever comes first: the fork may be within the poll, or elsewhere in the loop's turn.
+  uv_prepare_start(&before_poll, [](uv_prepare_t* handle) { HearAgain(handle->loop); });
+  uv_check_start(&after_poll, [](uv_check_t* handle) { HearAgain(handle->loop); });
+}
+
+}  // namespace atfork::runtime

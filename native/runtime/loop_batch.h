@@ -1,0 +1,24 @@
+// loop_batch.h - what the main loop has in hand at a fork. It has read it already, several at once, and goes through
+// the rest when the callback that has forked returns. It is the parent's: in the child nothing may come of it.
+#ifndef ATFORK_RUNTIME_LOOP_BATCH_H_
+#define ATFORK_RUNTIME_LOOP_BATCH_H_
+
+#include <uv.h>
+
+#include "runtime/libuv_queue.h"
+
+namespace atfork::runtime {
+
+// Parent, the loop's thread, once: from here on it is known which finished requests to the pool the loop has in hand.
+void WatchDeliveries(uv_loop_t* loop);
+
+// Those, in a ring around this head; null where there are none.
+QueueNode* RequestsInHand();
+
+// Child, after uv_loop_fork(3): signals that were caught and have not been delivered, in hand or not. It lasts until
+// the loop next looks for what has come.
+void ForgetSignals(uv_loop_t* loop);
+
+}  // namespace atfork::runtime
+
+#endif  // ATFORK_RUNTIME_LOOP_BATCH_H_
