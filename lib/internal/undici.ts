@@ -160,14 +160,15 @@ export function watchWebSockets(): void {
   });
 }
 
-/** Child: their connections are closed under them, which they would call an 'error'. */
+/** Child: their connections are closed under them, which they would call an 'error'. What had come on them is the parent's. */
 export function silenceWebSockets(): void {
   for (const reference of webSockets) {
     const webSocket = reference.deref();
     if (webSocket === undefined) continue;
     // eslint-disable-next-line @typescript-eslint/unbound-method -- called with the receiver below
     const { dispatchEvent } = webSocket;
-    const value = (event: Event): boolean => event.type === 'error' || dispatchEvent.call(webSocket, event);
+    const value = (event: Event): boolean =>
+      ['error', 'message'].includes(event.type) || dispatchEvent.call(webSocket, event);
     Object.defineProperty(webSocket, 'dispatchEvent', { value, configurable: true, writable: true });
   }
 }

@@ -12,6 +12,7 @@ import * as diagnosticsChannel from 'node:diagnostics_channel';
 import { type MessagePort, Worker } from 'node:worker_threads';
 
 import { instancesOf } from './heap-instances';
+import { leaveWithoutTeardown } from './leave';
 import type { NativeFork } from './native-fork';
 import type { NativeProcess } from './native-process';
 import { hidden, silence } from './silence';
@@ -81,7 +82,8 @@ function finishAborted(native: NativeFork & NativeProcess, workers: Worker[]): v
   const look = (): void => {
     if (!listening) {
       listening = true;
-      leaveWithoutTeardown(native);
+      // Such a Worker's isolate is never disposed of, and that of the main thread cannot be while there are others (PagePool).
+      leaveWithoutTeardown((code) => native.exit(code));
       for (const worker of workers) worker.on('exit', look);
     }
     const left = workers.filter(isLive);
@@ -106,16 +108,6 @@ function finish(worker: Worker): void {
   handle.unref();
   handle.onexit(1, null, null);
   for (const port of ports) port.close();
-}
-
-/** Such a Worker's isolate is never disposed of, and that of the main thread cannot be while there are others (PagePool). */
-function leaveWithoutTeardown(native: NativeProcess): void {
-  const leave = (code: number): void => {
-    process.removeListener('exit', leave);
-    process.emit('exit', code);
-    native.exit(Number(process.exitCode ?? code));
-  };
-  process.prependListener('exit', leave);
 }
 
 /**

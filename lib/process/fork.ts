@@ -3,6 +3,7 @@ import { DeadlockError, ForkError, fromNative } from '../errors';
 import { finishReadingCertificates } from '../internal/certificates';
 import { errno } from '../internal/errno';
 import { canFindInstances } from '../internal/heap-instances';
+import { mayHaveDatabases } from '../internal/inherited-databases';
 import { prepareRandomness } from '../internal/randomness';
 import { disownTransferred } from '../internal/shared-memories';
 import { reserveStack } from '../internal/stack';
@@ -34,9 +35,7 @@ export function fork(options?: ForkOptions): number {
   const native = binding;
   const refusedNow = refusalNow(native);
   if (refusedNow !== null) throw refusedNow;
-  if (!request.inherited.timers && !canFindInstances()) {
-    throw refusal('ERR_ATFORK_UNSUPPORTED', 'there is no inspector, without which inherited timers are not found');
-  }
+  requireInspector(request);
   forking = true;
   try {
     finishReadingCertificates();
@@ -48,6 +47,13 @@ export function fork(options?: ForkOptions): number {
   } finally {
     forking = false;
   }
+}
+
+/** For what only the inspector finds in a child. */
+function requireInspector({ inherited }: ForkRequest): void {
+  const sought = !inherited.timers ? 'timers' : mayHaveDatabases() ? 'connections of node:sqlite' : undefined;
+  if (sought === undefined || canFindInstances()) return;
+  throw refusal('ERR_ATFORK_UNSUPPORTED', `without an inspector (--allow-inspector) a child cannot find ${sought}`);
 }
 
 /** A hook may have been the first in this process to ask for a random value. */

@@ -2,6 +2,7 @@
 import type { NativeBinding } from '../binding';
 import { dropQueries } from '../internal/dns-queries';
 import { instancesOf } from '../internal/heap-instances';
+import { disownDatabases } from '../internal/inherited-databases';
 import { giveUpHandles } from '../internal/inherited-handles';
 import { forgetParentsWaits } from '../internal/parents-waits';
 import { renewRandomness } from '../internal/randomness';
@@ -37,6 +38,7 @@ export function beginChild(native: NativeBinding, inherited: Inherited, isRehear
     if (!isRehearsal) throwLater(error);
   }
   if (!isRehearsal) attempt(dropQueries);
+  if (!isRehearsal) attempt(disownDatabases);
   if (!inherited.timers) attempt(clearTimers);
   if (!inherited.exitListeners) attempt(() => process.removeAllListeners('exit'));
   if (hasReports() && !isRehearsal) attempt(renameReports);
