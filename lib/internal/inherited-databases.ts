@@ -8,7 +8,15 @@ import { leaveWithoutTeardown } from './leave';
 import { hasLoaded } from './loaded-modules';
 
 type Method = (this: object, ...rest: unknown[]) => unknown;
-type Class = new () => object;
+
+interface Statement {
+  iterate(): object;
+}
+interface Database {
+  exec(sql: string): void;
+  prepare(sql: string): Statement;
+  createSession?(): object;
+}
 
 /** For good: garbage is closed. V8 has one more of a class, which it makes new ones after. */
 const parents = new Set<object>();
@@ -21,15 +29,26 @@ export function mayHaveDatabases(): boolean {
 /** Child: all of them are as if they had been closed, and none is. */
 export function disownDatabases(): void {
   if (!mayHaveDatabases()) return;
-  // eslint-disable-next-line @typescript-eslint/no-require-imports -- it is loaded; Node 20 has none
-  const { DatabaseSync, StatementSync } = require('node:sqlite') as Record<'DatabaseSync' | 'StatementSync', Class>;
+  const own = oneOfEach();
+  const prototypes = own.map((each) => Object.getPrototypeOf(each) as object);
   const isFirst = parents.size === 0;
-  for (const each of [DatabaseSync, StatementSync].flatMap((cls) => instancesOf(cls) ?? [])) parents.add(each);
+  for (const prototype of prototypes) for (const each of instancesOf({ prototype }) ?? []) parents.add(each);
+  for (const each of own) parents.delete(each);
   if (parents.size === 0 || !isFirst) return;
   leaveWithoutTeardown((code) => {
     (process as unknown as { reallyExit(code: number): void }).reallyExit(code);
   });
-  for (const { prototype } of [DatabaseSync, StatementSync]) replaceMethods(prototype as object);
+  prototypes.forEach(replaceMethods);
+}
+
+/** An object of each class that has a connection: not all have a name. Each tag store has a class of its own, and is not found. */
+function oneOfEach(): object[] {
+  // eslint-disable-next-line @typescript-eslint/no-require-imports -- it is loaded; Node 20 has none
+  const { DatabaseSync } = require('node:sqlite') as { DatabaseSync: new (path: string) => Database };
+  const database = new DatabaseSync(':memory:');
+  const statement = database.prepare('select 1');
+  const session = database.createSession?.();
+  return [database, statement, statement.iterate(), ...(session === undefined ? [] : [session])];
 }
 
 function replaceMethods(prototype: object): void {

@@ -50,8 +50,10 @@ function giveUpObjects(owners: object[], kept: KeptHandles): void {
     if (Socket === null || !(owner instanceof Socket)) rest.push(owner);
     else if (!isStdio(owner) && handleName(owner) !== 'TTY') sockets.push(owner);
   }
-  if (!kept.connections) destroyConnections(sockets, Socket);
-  else for (const socket of sockets) forgetWrites(socket as object);
+  // To end one that the parent is about to end would end it for both: shutdown(2) is of what they share.
+  const given = kept.connections ? sockets.filter(isEnding) : sockets;
+  destroyConnections(given, Socket);
+  if (kept.connections) for (const socket of sockets) if (!isEnding(socket)) forgetWrites(socket as object);
   if (!kept.ipc) {
     leaveCluster();
     disconnect(rest);
@@ -70,6 +72,10 @@ function giveUpObjects(owners: object[], kept: KeptHandles): void {
     }
   }
   if (watches && hasLoaded('internal/fs/recursive_watch')) closeRecursiveWatchers();
+}
+
+function isEnding({ writableEnded, writableFinished }: HttpSocket): boolean {
+  return writableEnded && !writableFinished;
 }
 
 /** Of modules that the process uses: a child does not load them only to look. */

@@ -102,9 +102,12 @@ async function closedInTime(
   const left = Math.max(0, began + timeout - performance.now());
   const timer = timeout > 0 && left < longestTimer ? setTimeout(expire, left) : undefined;
   signal?.addEventListener('abort', giveUp, { once: true });
-  await closed;
-  clearTimeout(timer);
-  signal?.removeEventListener('abort', giveUp);
+  try {
+    await closed;
+  } finally {
+    clearTimeout(timer);
+    signal?.removeEventListener('abort', giveUp);
+  }
   return isLate;
 }
 

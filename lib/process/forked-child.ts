@@ -21,7 +21,7 @@ export function beginChild(native: NativeBinding, inherited: Inherited, isRehear
   dropPendingWarning(isRehearsal);
   if (!isRehearsal) {
     native.lockWaits.forgetAll();
-    forgetParentsWaits();
+    attempt(forgetParentsWaits);
   }
   const workers = native.hasWorkersToEnd();
   try {

@@ -1,4 +1,5 @@
 /** Children that are still there when this process, or this Worker, exits: what nobody has waited for is often a leak. */
+import { WaitError } from '../errors';
 import { validateOneOf } from '../internal/validate';
 
 /** What a ChildHandle has for this. */
@@ -34,8 +35,13 @@ export function unwatchAtExit(child: WatchedAtExit): void {
 }
 
 function reportThoseLeft(): void {
-  const names = [...watched].filter(([child, kind]) => isLeft(child, kind)).map(([child]) => describe(child));
-  if (names.length === 0) return;
+  const failures: unknown[] = [];
+  const names = [...watched].filter(([child, kind]) => isLeft(child, kind, failures)).map(([child]) => describe(child));
+  if (names.length > 0) warnOf(names);
+  if (failures.length > 0) throw failures[0];
+}
+
+function warnOf(names: readonly string[]): void {
   const warning = new Error(
     `${String(names.length)} child process${names.length === 1 ? '' : 'es'} left: ${names.join(', ')}`,
   );
@@ -44,11 +50,13 @@ function reportThoseLeft(): void {
 }
 
 /** Whether it is there, and stays. Nothing of one child keeps the others from being looked at. */
-function isLeft(child: WatchedAtExit, kind: LeftAtExit): boolean {
+function isLeft(child: WatchedAtExit, kind: LeftAtExit, failures: unknown[]): boolean {
   try {
     if (child.look()) return false;
-  } catch {
-    return false; // somebody else has reaped it, and nobody listens to that
+  } catch (error) {
+    // Somebody else has reaped it, and nobody listens to that; or a listener has failed.
+    if (!(error instanceof WaitError)) failures.push(error);
+    return false;
   }
   if (kind === 'warn') return true;
   try {

@@ -26,6 +26,7 @@
 #include "runtime/fork_verdict.h"
 #include "runtime/gate.h"
 #include "runtime/heap_mappings.h"
+#include "runtime/loop_batch.h"
 #include "runtime/loop_fds.h"
 #include "runtime/loop_replacement.h"
 #include "runtime/math_random.h"
@@ -188,6 +189,7 @@ Status Provide(uv_loop_t* loop, const ParkedCounts& counts, const ForkOptions& o
   if (noted) noted = SnapshotLoopFds(uv_backend_fd(loop), loop->async_io_watcher.fd, confines);
   if (noted) noted = NoteMathRandom();
   if (noted) NoteQueryIds();
+  if (noted) NoteSignals(loop);
   if (noted && (MayReachTaskLimit(counts.all + 1 + PoolSize()) || MayReachFdLimit())) noted = ExpectCompletion();
   return noted;
 }

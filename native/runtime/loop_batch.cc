@@ -1,11 +1,15 @@
 // loop_batch.cc - see loop_batch.h.
 // Runs in:  the main thread.
-// Calls:    libuv, on the main loop: uv_walk(3), and handles that do not keep it alive; uv_mutex_lock(3).
+// Calls:    libuv, on the main loop: uv_walk(3), and handles that do not keep it alive; uv_mutex_lock(3). FIONREAD.
 // Rests on: libuv src/threadpool.c, 1.46 to 1.52: uv__work_done, which is the loop's `wq_async`'s callback, moves what
 //           is in `wq` to a ring around a head on its stack, and calls `done` of one after the other, each taken out of
 //           the ring before. So the first that is called has the head for its neighbour.
-//           src/unix/signal.c: uv__signal_event reads up to 32 signals, and calls `signal_cb` of their handles.
+//           src/unix/signal.c: uv__signal_event reads up to 32 signals, 16 bytes each, from a pipe, and calls
+//           `signal_cb` of their handles, at the end of a poll. A handle counts those that were caught and those it was
+//           called for.
 #include "runtime/loop_batch.h"
+
+#include <sys/ioctl.h>
 
 #include <utility>
 #include <vector>
@@ -44,6 +48,9 @@ void Deliver(uv_async_t* announcement) {
   if (!is_empty) libuv_s_delivery(announcement);
   delivery = outer;
 }
+
+bool has_signals = false;  // in hand, when the fork came
+constexpr int kSignalBytes = 16;
 
 // The callbacks that were put aside.
 std::vector<std::pair<uv_signal_t*, uv_signal_cb>> signals;
@@ -85,20 +92,31 @@ void WatchDeliveries(uv_loop_t* loop) {
 
 QueueNode* RequestsInHand() { return delivery.head; }
 
+void NoteSignals(uv_loop_t* loop) {
+  int unread = 0;
+  if (ioctl(loop->signal_pipefd[0], FIONREAD, &unread) != 0) unread = 0;
+  int undelivered = 0;
+  ForEachSignal(loop, [&undelivered](uv_signal_t* handle) {
+    undelivered += static_cast<int>(handle->caught_signals - handle->dispatched_signals);
+  });
+  has_signals = undelivered > unread / kSignalBytes;
+}
+
 void ForgetSignals(uv_loop_t* loop) {
   ForEachSignal(loop, [](uv_signal_t* handle) {
     // libuv before 1.47 goes on waiting for one that was caught and not delivered (#3483).
     handle->caught_signals = handle->dispatched_signals = 0;
-    if (handle->signal_cb == nullptr || handle->signal_cb == Nobody) return;
+    if (!has_signals || handle->signal_cb == nullptr || handle->signal_cb == Nobody) return;
     signals.emplace_back(handle, std::exchange(handle->signal_cb, Nobody));
   });
+  if (!has_signals) return;
   if (!std::exchange(are_handles_there, true)) {
     uv_prepare_init(loop, &before_poll);
     uv_unref(reinterpret_cast<uv_handle_t*>(&before_poll));
     uv_check_init(loop, &after_poll);
     uv_unref(reinterpret_cast<uv_handle_t*>(&after_poll));
   }
-  // Whichever comes first: the fork may be within the poll, or elsewhere in the loop's turn.
+  // The poll's end is near. Before the next one in any case.
   uv_prepare_start(&before_poll, [](uv_prepare_t* handle) { HearAgain(handle->loop); });
   uv_check_start(&after_poll, [](uv_check_t* handle) { HearAgain(handle->loop); });
 }

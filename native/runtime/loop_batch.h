@@ -15,8 +15,10 @@ void WatchDeliveries(uv_loop_t* loop);
 // Those, in a ring around this head; null where there are none.
 QueueNode* RequestsInHand();
 
-// Child, after uv_loop_fork(3): signals that were caught and have not been delivered, in hand or not. It lasts until
-// the loop next looks for what has come.
+// Parent, before the fork: whether it has signals in hand.
+void NoteSignals(uv_loop_t* loop);
+
+// Child, after uv_loop_fork(3): signals that were caught and have not been delivered, in hand or not.
 void ForgetSignals(uv_loop_t* loop);
 
 }  // namespace atfork::runtime

@@ -63,7 +63,7 @@ describe('is a process of its own', () => {
     expect(await fixturePasses('fork-descriptors.cjs')).toBe(done);
   });
 
-  it.each(['childOnly', 'inherited', 'caughtBefore', 'inHand'])('signals: %s', async (name) => {
+  it.each(['childOnly', 'inherited', 'caughtBefore', 'inHand', 'seen'])('signals: %s', async (name) => {
     expect(await fixturePasses('fork-signals.cjs', { args: [name] })).toBe(done);
   });
 

@@ -25,7 +25,7 @@ describe('a child closes what it has inherited, and nobody else notices', () => 
   it.each(['ofServer', 'overSocket', 'insideTls'])('with 10 MB queued on TLS over another socket: %s', passesTls);
   it.each(['idle', 'beingRead', 'handshake', 'https', 'http2'])('TLS: %s', passesTls);
   it.each(['http2', 'http2UnderWay', 'pipelined'])('%s', passesHttp);
-  it.each(['writesUnderWay', 'keptWithQueue', 'watchMode'])('%s', passes);
+  it.each(['writesUnderWay', 'keptWithQueue', 'keptWithEnd', 'watchMode'])('%s', passes);
   it.each(['channels', 'channelOnStdin', 'datagrams', 'watchers', 'watchedByPromise'])('%s', passes);
 });
 
@@ -65,10 +65,13 @@ it.each([
 describe.skipIf(Number(process.versions.node.split('.')[0]) < 22 && process.env.ATFORK_TEST_NODE === undefined)(
   'a transaction of node:sqlite (which Node 20 has not) goes on in the parent, when a child leaves',
   () => {
-    it.each(['naturally', 'exit', 'closing', 'collecting', 'opening'])('%s', async (name) => {
-      const execArgv = ['--no-warnings'];
-      expect(await fixturePasses('inherited-databases.cjs', { args: [name], execArgv })).toBe('done\n');
-    });
+    it.each(['naturally', 'exit', 'closing', 'collecting', 'removing', 'failing', 'iterating', 'opening'])(
+      '%s',
+      async (name) => {
+        const execArgv = ['--no-warnings'];
+        expect(await fixturePasses('inherited-databases.cjs', { args: [name], execArgv })).toBe('done\n');
+      },
+    );
   },
 );
 
