@@ -12,7 +12,7 @@ import { isFailure } from '../internal/native-result';
 import { invalidType, invalidValue, validateCString } from '../internal/validate';
 import { runProgram } from '../internal/start-program';
 import { type SpawnProgram, spawnRequest } from './child-process-request';
-import { stdioOf } from './exec-options';
+import { stdioOf } from './exec-stdio';
 import { signalName, signalNumber } from './signals';
 
 type SyncOptions = childProcess.SpawnSyncOptions;

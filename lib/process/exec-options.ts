@@ -9,7 +9,6 @@ import {
   type NullTerminated,
   execFlags,
   nullTerminated,
-  stdioKind,
 } from '../internal/native-exec';
 import {
   invalidType,
@@ -25,11 +24,9 @@ import {
   validateTimeout,
 } from '../internal/validate';
 import { environmentOf } from './environment';
+import { type StdioOption, maxFd, stdioOf } from './exec-stdio';
 import { type LeftAtExit, validateLeftAtExit } from './left-at-exit';
 import { signalNumber } from './signals';
-
-/** One descriptor of the program: a pipe, the parent's of the same number, /dev/null, or a copy of a descriptor. */
-export type StdioOption = 'pipe' | 'inherit' | 'ignore' | number | { readonly fd: number } | null | undefined;
 
 export type SignalOption = string | number;
 
@@ -180,7 +177,6 @@ const kindOf = new Map<string, number>(
   } satisfies Record<keyof ForkExecOptions, number>),
 );
 
-const maxFd = 2 ** 31 - 1;
 const maxId = 2 ** 32 - 2; // of 32 bits, and the last one means "as it is": setresuid(2)
 const mostProcessors = 2 ** 16;
 
@@ -259,57 +255,6 @@ function lifetimeOf({
   validateTimeout(timeout, 'options.timeout');
   if (forceKillAfterDelay !== false) validateTimeout(forceKillAfterDelay, 'options.forceKillAfterDelay');
   return { signal, timeout, killSignal: signalNumber(killSignal, 'options.killSignal'), forceKillAfterDelay };
-}
-
-/** The three of one kind. */
-const uniform = new Map<unknown, Int32Array>();
-
-/** @throws TypeError, RangeError */
-export function stdioOf(stdio: unknown = 'pipe'): Int32Array {
-  if (typeof stdio !== 'string') return stdioList(Array.isArray(stdio) ? stdio : [stdio, stdio, stdio]);
-  const known = uniform.get(stdio);
-  if (known !== undefined) return known;
-  if (!['pipe', 'overlapped', 'inherit', 'ignore'].includes(stdio)) {
-    throw invalidValue('options.stdio', "must be 'pipe', 'inherit', 'ignore' or a list", stdio);
-  }
-  const list = stdioList([stdio, stdio, stdio]);
-  uniform.set(stdio, list);
-  return list;
-}
-
-function stdioList(list: readonly unknown[]): Int32Array {
-  const whole = [...list, ...Array<undefined>(Math.max(0, 3 - list.length)).fill(undefined)];
-  return Int32Array.from(whole.flatMap((each, fd) => oneStdio(each, fd)));
-}
-
-function oneStdio(value: unknown, fd: number): [kind: number, fd: number] {
-  const name = `options.stdio[${String(fd)}]`;
-  switch (value ?? (fd < 3 ? 'pipe' : 'ignore')) {
-    case 'pipe':
-    case 'overlapped':
-      return [fd === 0 ? stdioKind.input : fd < 3 ? stdioKind.output : stdioKind.socket, -1];
-    case 'ignore':
-      return [stdioKind.null, -1];
-    case 'inherit':
-      return [stdioKind.inherit, fd];
-    default:
-      return [stdioKind.inherit, fdOf(value, name)];
-  }
-}
-
-/** Of a number, or of a stream that has one. */
-function fdOf(value: unknown, name: string): number {
-  if (typeof value === 'number') {
-    validateInteger(value, name, 0, maxFd);
-    return value;
-  }
-  if (typeof value === 'object' && value !== null) {
-    const { fd, _handle } = value as { fd?: unknown; _handle?: { fd?: unknown } | null };
-    const own = typeof fd === 'number' ? fd : _handle?.fd;
-    if (typeof own === 'number' && Number.isInteger(own) && own >= 0 && own <= maxFd) return own;
-    throw invalidValue(name, 'must be a stream with an open descriptor', value);
-  }
-  throw invalidValue(name, "must be 'pipe', 'inherit', 'ignore', a descriptor or a stream", value);
 }
 
 function passedFds(fds: unknown, stdioCount: number): Int32Array | null {
