@@ -61,6 +61,7 @@
         "native/posix/thread_census.cc",
         "native/posix/thread_directory.cc",
         "native/posix/thread_layout.cc",
+        "native/posix/unclaimed_children.cc",
         "native/posix/user_database.cc",
         "native/posix/wait.cc",
         "native/posix/wait_graph.cc"

@@ -8,8 +8,8 @@ export interface NativeRandom {
    */
   learnMathRandom(makeContext: () => () => number): NativeErrorInfo | null;
   /**
-   * Child, once Workers that came along run: OpenSSL's generators get a new seed, and these arrays are filled with random
+   * Child, once Workers that came along run: OpenSSL's generators get a new seed, and the array is filled with random
    * bytes. 0 or an errno.
    */
-  renewRandom(first: Uint8Array | undefined, second: Uint8Array | undefined): number;
+  renewRandom(array: Uint8Array | undefined): number;
 }

@@ -3,7 +3,7 @@
  *
  * V8's, and c-ares', the native side sees to (runtime/math_random, runtime/query_ids). Here is what lies in JavaScript, or
  * has to wait until threads that came along run: OpenSSL's seed, and what node:crypto has drawn ahead of it, 128 UUIDs
- * and 1,024 numbers for randomInt. Those lie in variables of Node's own module, which the functions share with any copies
+ * and 1,024 numbers for randomInt. They lie in variables of Node's own module, which the functions share with any copies
  * that a program has taken of them.
  */
 import type * as nodeCrypto from 'node:crypto';
@@ -29,12 +29,13 @@ interface Ahead {
 }
 
 interface Found {
-  readonly arrays: readonly Uint8Array[];
-  /** Those without: their values are drawn until none is left. */
+  readonly integers?: Integers | undefined;
+  readonly uuidCache?: Uint8Array | undefined;
+  /** Those that were not found: their values are drawn until none is left. */
   readonly hidden: readonly Ahead[];
 }
 
-const nothing: Found = { arrays: [], hidden: [] };
+const nothing: Found = { hidden: [] };
 
 const typedArrayPrototype = Object.getPrototypeOf(Uint8Array.prototype) as object;
 
@@ -48,13 +49,13 @@ export function learnMathRandom(native: NativeRandom): NativeErrorInfo | null {
   });
 }
 
-/** Parent, before each fork: finds what lies drawn ahead, so that a child can overwrite it. */
+/** Parent, before each fork: finds what lies drawn ahead, so that a child can be rid of it. */
 export function prepareRandomness(): void {
   // Looked at each time: a child then has no more of that list to read.
   if (!hasLoaded('internal/crypto/random') || found !== undefined) return;
   // eslint-disable-next-line @typescript-eslint/no-require-imports -- a process that does not use it does without
   const { randomFillSync, randomInt, randomUUID } = require('node:crypto') as typeof nodeCrypto;
-  const integers: Ahead = {
+  const integersAhead: Ahead = {
     values: 1024,
     bytes: 6 * 1024,
     draw: () => randomInt(2 ** 47),
@@ -62,7 +63,7 @@ export function prepareRandomness(): void {
     prototype: Buffer.prototype as object,
     property: 'readUIntBE',
   };
-  const uuids: Ahead = {
+  const uuidsAhead: Ahead = {
     values: 128,
     bytes: 16 * 128,
     draw: () => randomUUID(),
@@ -70,24 +71,57 @@ export function prepareRandomness(): void {
     prototype: typedArrayPrototype,
     property: 'byteLength',
   };
-  const arrays: Uint8Array[] = [];
   const hidden: Ahead[] = [];
-  for (const ahead of [integers, uuids]) {
+  const [integerCache, uuidCache] = [integersAhead, uuidsAhead].map((ahead) => {
     // Twice: the next value may have been the last one of its lot.
-    const array = arrayOf(ahead, randomFillSync) ?? arrayOf(ahead, randomFillSync);
-    if (array === null) hidden.push(ahead);
-    else arrays.push(array);
-  }
-  found = { arrays, hidden };
+    const array = arrayOf(ahead, randomFillSync) ?? arrayOf(ahead, randomFillSync) ?? undefined;
+    if (array === undefined) hidden.push(ahead);
+    return array;
+  });
+  found = { integers: integerCache && new Integers(integerCache, randomFillSync), uuidCache, hidden };
 }
 
 /** Child, before its own code goes on. Workers that came along have to run: OpenSSL may have to wait for one. */
 export function renewRandomness(native: NativeRandom): void {
-  const { arrays, hidden } = found ?? nothing;
-  const errnum = native.renewRandom(arrays[0], arrays[1]);
+  const { integers, uuidCache, hidden } = found ?? nothing;
+  const errnum = native.renewRandom(uuidCache);
   if (errnum !== 0) throw new Error(`getrandom: ${errnoName(errnum)}`);
+  integers?.drop();
   for (const { values, draw } of hidden) {
     for (let i = 0; i < values; ++i) draw();
+  }
+}
+
+/**
+ * What randomInt draws from once its cache is found. With a callback it asks the pool to fill that cache, once for all who call it
+ * meanwhile. That ends in the parent; a child could not ask again (`asyncCacheFillInProgress` is true for ever), and in the
+ * parent what was drawn in between without a callback, as to find the cache, would come a second time. So the cache gets no
+ * end: it is never filled again, and what is read of it, by `randomCache.readUIntBE(offset, 6)`, comes from here.
+ */
+class Integers {
+  readonly #drawn: Buffer;
+  #offset: number;
+
+  constructor(cache: Uint8Array, fill: typeof nodeCrypto.randomFillSync) {
+    this.#drawn = Buffer.allocUnsafeSlow(cache.length);
+    this.#offset = cache.length;
+    const draw = (_offset: number, bytes: number): number => {
+      if (this.#offset === this.#drawn.length) {
+        fill(this.#drawn);
+        this.#offset = 0;
+      }
+      const value = this.#drawn.readUIntBE(this.#offset, bytes);
+      this.#offset += bytes;
+      return value;
+    };
+    Object.defineProperties(cache, {
+      length: { value: Infinity, configurable: true },
+      readUIntBE: { value: draw, configurable: true },
+    });
+  }
+
+  drop(): void {
+    this.#offset = this.#drawn.length;
   }
 }
 

@@ -11,15 +11,15 @@ import { throwLater } from '../internal/throw-later';
 import { endWorkers } from '../internal/workers';
 import { refusal } from './fork-support';
 import type { Inherited } from './inherit';
-import { dropPendingWarning } from './multi-threaded';
+import { dropPendingWarnings } from './multi-threaded';
 
 /**
  * Child: once, before anything else. A rehearsal, in the parent, goes the same way and changes nothing, all being kept:
  * what V8 makes of a function when it is called, a child would else have to make anew.
  */
 export function beginChild(native: NativeBinding, inherited: Inherited, isRehearsal: boolean): void {
-  dropPendingWarning(isRehearsal);
   if (!isRehearsal) {
+    attempt(dropPendingWarnings);
     native.lockWaits.forgetAll();
     attempt(forgetParentsWaits);
   }

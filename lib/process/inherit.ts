@@ -1,5 +1,5 @@
 import type { KeptHandles } from '../internal/inherited-handles';
-import { validateBoolean, validateObject } from '../internal/validate';
+import { invalidValue, validateBoolean, validateObject } from '../internal/validate';
 
 /** What a child keeps of what it has inherited; the rest is closed there, which the parent and the peers do not notice. */
 export interface InheritOptions {
@@ -55,8 +55,10 @@ export function inheritedBy(options: InheritOptions | undefined): Inherited {
   validateObject(options, 'options.inherit');
   const given = Object.entries(options).filter(([, value]) => value !== undefined);
   for (const [kind, value] of given) {
-    if (!Object.hasOwn(defaults, kind)) continue;
-    validateBoolean(value, `options.inherit.${kind}`);
+    const name = `options.inherit.${kind}`;
+    // One that is misspelled would be closed, or shared, without a word.
+    if (!Object.hasOwn(defaults, kind)) throw invalidValue(name, 'must be one of the kinds', kind);
+    validateBoolean(value, name);
   }
   return { ...defaults, ...Object.fromEntries(given) };
 }

@@ -108,9 +108,6 @@ export function multiThreaded(native: NativeFork): ForkError {
 /** Call sites and sets of threads that a warning was given for. */
 const warned = new Set<string>();
 
-/** A warning is on its way to the listeners of this process. */
-let pending = false;
-
 /**
  * Parent, after the fork: warns of the threads that the child has lost. `caller` is the function that the program called.
  * Never throws: the child's pid would be lost.
@@ -126,21 +123,19 @@ export function warnOfLostThreads(native: NativeFork, caller: () => unknown): vo
     const message = `This process (pid=${String(process.pid)}) is multi-threaded, use of fork() may lead to deadlocks in the child.`;
     const detail = `Lost in the child: ${describeThreads(lost)}`;
     process.emitWarning(message, { type: 'DeprecationWarning', code, detail, ctor: caller });
-    pending = true;
-    process.nextTick(() => (pending = false));
   } catch (error) {
     // emitWarning is the program's to replace.
     throwLater(error);
   }
 }
 
-/** Child: a warning that was on its way at the fork is the parent's to give. What this process warns of, it has not yet. */
-export function dropPendingWarning(isRehearsal: boolean): void {
-  if (warned.size > 0 && !isRehearsal) warned.clear();
-  if (!pending || isRehearsal) return;
-  silenceForNow(process, (event, warning) => {
-    return event === 'warning' && (warning as { code?: string } | undefined)?.code === code;
-  });
+/**
+ * Child: warnings of any kind that were on their way at the fork are the parent's to give. Each is a call of `doEmitWarning` on the
+ * next tick (lib/internal/process/warning.js), before those that this process adds. What it warns of itself, it has not yet.
+ */
+export function dropPendingWarnings(): void {
+  warned.clear();
+  silenceForNow(process, (event) => event === 'warning' && new Error().stack?.includes('doEmitWarning') === true);
 }
 
 /** More than the frames of this package that can be in the way. */

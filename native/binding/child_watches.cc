@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "binding/binding.h"
+#include "posix/unclaimed_children.h"
 
 namespace atfork::binding {
 namespace {
@@ -88,6 +89,7 @@ ChildWatches* ChildWatches::Install(Napi::Env env, Napi::Object exports) {
   const auto on_exit = [](napi_async_cleanup_hook_handle hook, void* arg) {
     auto* const all = static_cast<ChildWatches*>(arg);
     all->hook_ = hook;
+    for (auto& [id, watch] : all->watches_) AddUnclaimedChild(watch.pid, std::move(watch.pidfd));
     const auto leave = [](void* closed) {
       napi_remove_async_cleanup_hook(static_cast<ChildWatches*>(closed)->hook_);
       delete static_cast<ChildWatches*>(closed);
@@ -105,6 +107,7 @@ Result<uint32_t> ChildWatches::BeginOrKill(pid_t pid, UniqueFd pidfd) {
 }
 
 Result<uint32_t> ChildWatches::Begin(pid_t pid, UniqueFd pidfd) {
+  ReapUnclaimedChildren(pid);
   do {
     ++last_id_;
   } while (watches_.count(last_id_) != 0);

@@ -43,12 +43,11 @@ Napi::Value LearnMathRandom(const Napi::CallbackInfo& info) {
   }
 }
 
-// renewRandom(arrays...) -> 0 or an errno.
+// renewRandom(array?) -> 0 or an errno.
 Napi::Value RenewRandom(const Napi::CallbackInfo& info) {
   int error = runtime::ReseedOpenssl();
-  for (size_t i = 0; i < info.Length() && error == 0; ++i) {
-    if (!info[i].IsTypedArray()) continue;
-    auto array = info[i].As<Napi::Uint8Array>();
+  if (error == 0 && info[0].IsTypedArray()) {
+    auto array = info[0].As<Napi::Uint8Array>();
     if (!FreshRandom(array.Data(), array.ByteLength())) error = errno;
   }
   return Napi::Number::New(info.Env(), error);

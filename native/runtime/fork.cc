@@ -19,6 +19,7 @@
 #include "posix/futex.h"
 #include "posix/process_state.h"
 #include "posix/signals_blocked.h"
+#include "posix/unclaimed_children.h"
 #include "runtime/child_limits.h"
 #include "runtime/credentials.h"
 #include "runtime/event_loop.h"
@@ -159,6 +160,7 @@ void CompleteChild(uv_loop_t* loop, const ParkedCounts& counts) {
   // Those that come back for it use the parent's pool to its end.
   if (!AwaitEndedPoolThreads(DeadlineAfterMs(kPoolPatienceMs))) AbandonChild("a libuv-pool thread does not end", 0);
   WithholdFinishedRequests(loop);
+  ForgetUnclaimedChildren();
   // A Worker may be in the middle of using it: before that goes on, the new one must be there, since libuv empties the
   // queue when it builds one. Else there is time.
   if (counts.workers != 0 || !ForgetPoolWaiters()) {

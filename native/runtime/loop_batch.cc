@@ -19,34 +19,32 @@ namespace {
 
 void (*libuv_s_delivery)(uv_async_t*);
 
-// Of the delivery under way. Main thread only.
+// One that is under way.
 struct Delivery {
-  struct uv__work* first = nullptr;
   void (*done)(struct uv__work*, int) = nullptr;
   QueueNode* head = nullptr;
 };
-Delivery delivery;
+
+// The innermost last. Main thread only.
+std::vector<Delivery> deliveries;
 
 void LearnHead(struct uv__work* work, int status) {
-  delivery.head = AsQueueNode(&work->wq)->prev;
-  work->done = delivery.done;
+  deliveries.back().head = AsQueueNode(&work->wq)->prev;
+  work->done = deliveries.back().done;
   work->done(work, status);
 }
 
 void Deliver(uv_async_t* announcement) {
-  const Delivery outer = std::exchange(delivery, Delivery());
   uv_loop_t* const loop = announcement->loop;
   QueueNode* const finished = AsQueueNode(&loop->wq);
   uv_mutex_lock(&loop->wq_mutex);
   const bool is_empty = finished->next == finished;
-  if (!is_empty) {
-    delivery.first = WorkOf(finished->next);
-    delivery.done = std::exchange(delivery.first->done, LearnHead);
-  }
+  if (!is_empty) deliveries.push_back({std::exchange(WorkOf(finished->next)->done, LearnHead), nullptr});
   uv_mutex_unlock(&loop->wq_mutex);
+  if (is_empty) return;
   // What comes meanwhile is announced once more.
-  if (!is_empty) libuv_s_delivery(announcement);
-  delivery = outer;
+  libuv_s_delivery(announcement);
+  deliveries.pop_back();
 }
 
 bool has_signals = false;  // in hand, when the fork came
@@ -90,7 +88,13 @@ void WatchDeliveries(uv_loop_t* loop) {
   libuv_s_delivery = std::exchange(loop->wq_async.async_cb, Deliver);
 }
 
-QueueNode* RequestsInHand() { return delivery.head; }
+std::vector<QueueNode*> RequestsInHand() {
+  std::vector<QueueNode*> heads;
+  for (const Delivery& each : deliveries) {
+    if (each.head != nullptr) heads.push_back(each.head);
+  }
+  return heads;
+}
 
 void NoteSignals(uv_loop_t* loop) {
   int unread = 0;

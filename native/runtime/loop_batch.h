@@ -5,6 +5,8 @@
 
 #include <uv.h>
 
+#include <vector>
+
 #include "runtime/libuv_queue.h"
 
 namespace atfork::runtime {
@@ -12,8 +14,8 @@ namespace atfork::runtime {
 // Parent, the loop's thread, once: from here on it is known which finished requests to the pool the loop has in hand.
 void WatchDeliveries(uv_loop_t* loop);
 
-// Those, in a ring around this head; null where there are none.
-QueueNode* RequestsInHand();
+// Those, in a ring around each of these heads: more than one where a callback of one has turned the loop itself.
+std::vector<QueueNode*> RequestsInHand();
 
 // Parent, before the fork: whether it has signals in hand.
 void NoteSignals(uv_loop_t* loop);

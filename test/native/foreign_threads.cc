@@ -1,12 +1,12 @@
-// foreign_threads.cc - what some addons give a program: threads of their own.
-// Runs in:  the thread that asks; the threads do nothing but wait. Loaded by test/fixtures/multi-threaded.cjs; not part
-// of
-//           the package.
-// Calls:    pthread_create(3), prctl(2), read(2), pthread_cond_wait(3).
+// foreign_threads.cc - what some addons give a program: threads of their own, and turns of the loop within a callback.
+// Runs in:  the thread that asks; the threads do nothing but wait. Loaded by test/helpers/foreign.cjs; not part of the
+//           package.
+// Calls:    pthread_create(3), prctl(2), read(2), pthread_cond_wait(3), uv_run(3).
 #include <napi.h>
 #include <pthread.h>
 #include <sys/prctl.h>
 #include <unistd.h>
+#include <uv.h>
 
 #include <cstring>
 
@@ -70,9 +70,17 @@ void End(const Napi::CallbackInfo& info) {
   delete plan;
 }
 
+// turnLoop(): as the package `deasync` does it.
+void TurnLoop(const Napi::CallbackInfo& info) {
+  uv_loop_t* loop = nullptr;
+  napi_get_uv_event_loop(info.Env(), &loop);
+  uv_run(loop, UV_RUN_NOWAIT);
+}
+
 Napi::Object Init(Napi::Env env, Napi::Object exports) {
   exports.Set("start", Napi::Function::New(env, Start, "start"));
   exports.Set("end", Napi::Function::New(env, End, "end"));
+  exports.Set("turnLoop", Napi::Function::New(env, TurnLoop, "turnLoop"));
   return exports;
 }
 

@@ -19,6 +19,7 @@ const cases = [
   'notWatched',
   'unref',
   'workers',
+  'leftByWorkers',
   'unread',
   'channel',
 ];

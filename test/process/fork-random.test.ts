@@ -15,6 +15,7 @@ describe('no value of parent, child and grandchild is in another', () => {
     ['when nothing was drawn before', 'untouched'],
     ['while the pool fills the cache of randomInt', 'refillQueued'],
     ['when the pool has filled the cache of randomInt', 'refillDone'],
+    ['while randomInt waits for the pool with a callback', 'refillAwaited'],
     ['among the ids of DNS queries', 'queryIds'],
   ])('%s', async (_, name) => {
     expect(await fixturePasses('fork-random.cjs', { args: [name], timeout: 110_000 })).toBe('done\n');

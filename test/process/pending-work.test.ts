@@ -9,6 +9,7 @@ async function passes(name: string): Promise<void> {
 describe("what libuv's pool has been asked for is the parent's", () => {
   it('when it is finished', () => passes('finished'));
   it('when it is being delivered', () => passes('inHand'));
+  it('when it is being delivered in a turn of the loop within another', () => passes('inHandTwice'));
   it('at any instant', () => passes('atAnyInstant'));
   it('in each of three generations', () => passes('generations'));
   it('when it waits in a system call, and what is queued behind it', () => passes('inSystemCalls'));
