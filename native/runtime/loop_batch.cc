@@ -1,6 +1,7 @@
 // loop_batch.cc - see loop_batch.h.
 // Runs in:  the main thread.
 // Calls:    libuv, on the main loop: uv_walk(3), and handles that do not keep it alive; uv_mutex_lock(3). FIONREAD.
+//           process_vm_readv(2) (through ReadOwnMemory), for what may be no pointer.
 // Rests on: libuv src/threadpool.c, 1.46 to 1.52: uv__work_done, which is the loop's `wq_async`'s callback, moves what
 //           is in `wq` to a ring around a head on its stack, and calls `done` of one after the other, each taken out of
 //           the ring before. So the first that is called has the head for its neighbour.
@@ -9,10 +10,14 @@
 //           called for.
 #include "runtime/loop_batch.h"
 
+#include <pthread.h>
 #include <sys/ioctl.h>
 
+#include <cstdint>
 #include <utility>
 #include <vector>
+
+#include "posix/thread_layout.h"
 
 namespace atfork::runtime {
 namespace {
@@ -45,6 +50,49 @@ void Deliver(uv_async_t* announcement) {
   // What comes meanwhile is announced once more.
   libuv_s_delivery(announcement);
   deliveries.pop_back();
+}
+
+// This was loaded by a callback that has not returned, which may be one of a delivery that nobody here saw begin.
+bool may_have_missed = false;
+uv_prepare_t next_turn;
+QueueNode* missed = nullptr;  // its head, when the fork came
+
+bool IsDelivered(QueueNode* node, const uv_loop_t* loop, QueueNode* copy) {
+  struct uv__work work;
+  if (!ReadOwnMemory(reinterpret_cast<uintptr_t>(WorkOf(node)), &work, sizeof work) || work.loop != loop) return false;
+  *copy = *AsQueueNode(&work.wq);
+  return true;
+}
+
+// Whether this is the head of a ring of this loop's requests, one at least. What is read need not be pointers.
+bool IsHead(QueueNode* head, const uv_loop_t* loop) {
+  if (head->next == head || head->next == nullptr) return false;
+  QueueNode* before = head;
+  // Each is one of the loop's active requests, so that a ring that does not come back here ends, too.
+  unsigned left = loop->active_reqs.count;
+  for (QueueNode* node = head->next; node != head; --left) {
+    QueueNode copy;
+    if (left == 0 || !IsDelivered(node, loop, &copy) || copy.prev != before) return false;
+    before = std::exchange(node, copy.next);
+  }
+  return head->prev == before;
+}
+
+// Of the delivery that this is called in; null where it is none, or nothing is left of it.
+QueueNode* HeadOnStack(const uv_loop_t* loop) {
+  pthread_attr_t attributes;
+  void* stack = nullptr;
+  size_t size = 0;
+  if (pthread_getattr_np(pthread_self(), &attributes) != 0) return nullptr;
+  pthread_attr_getstack(&attributes, &stack, &size);
+  pthread_attr_destroy(&attributes);
+  const uintptr_t end = reinterpret_cast<uintptr_t>(stack) + size - sizeof(QueueNode);
+  uintptr_t at = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
+  for (; at <= end; at += sizeof(void*)) {
+    auto* const node = reinterpret_cast<QueueNode*>(at);
+    if (IsHead(node, loop)) return node;
+  }
+  return nullptr;
 }
 
 bool has_signals = false;  // in hand, when the fork came
@@ -86,17 +134,26 @@ void HearAgain(uv_loop_t* loop) {
 void WatchDeliveries(uv_loop_t* loop) {
   if (libuv_s_delivery != nullptr) return;
   libuv_s_delivery = std::exchange(loop->wq_async.async_cb, Deliver);
+  may_have_missed = true;
+  uv_prepare_init(loop, &next_turn);
+  uv_prepare_start(&next_turn, [](uv_prepare_t* handle) {
+    may_have_missed = false;
+    uv_close(reinterpret_cast<uv_handle_t*>(handle), nullptr);
+  });
+  uv_unref(reinterpret_cast<uv_handle_t*>(&next_turn));
 }
 
 std::vector<QueueNode*> RequestsInHand() {
   std::vector<QueueNode*> heads;
+  if (missed != nullptr) heads.push_back(missed);
   for (const Delivery& each : deliveries) {
     if (each.head != nullptr) heads.push_back(each.head);
   }
   return heads;
 }
 
-void NoteSignals(uv_loop_t* loop) {
+void NoteBatch(uv_loop_t* loop) {
+  missed = may_have_missed ? HeadOnStack(loop) : nullptr;
   int unread = 0;
   if (ioctl(loop->signal_pipefd[0], FIONREAD, &unread) != 0) unread = 0;
   int undelivered = 0;

@@ -17,8 +17,8 @@ void WatchDeliveries(uv_loop_t* loop);
 // Those, in a ring around each of these heads: more than one where a callback of one has turned the loop itself.
 std::vector<QueueNode*> RequestsInHand();
 
-// Parent, before the fork: whether it has signals in hand.
-void NoteSignals(uv_loop_t* loop);
+// Parent, before the fork: whether it has signals in hand, or requests since before WatchDeliveries.
+void NoteBatch(uv_loop_t* loop);
 
 // Child, after uv_loop_fork(3): signals that were caught and have not been delivered, in hand or not.
 void ForgetSignals(uv_loop_t* loop);
