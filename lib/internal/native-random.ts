@@ -7,9 +7,8 @@ export interface NativeRandom {
    * `makeContext` makes a context and returns its Math.random.
    */
   learnMathRandom(makeContext: () => () => number): NativeErrorInfo | null;
-  /**
-   * Child, once Workers that came along run: OpenSSL's generators get a new seed, and the array is filled with random
-   * bytes. 0 or an errno.
-   */
-  renewRandom(array: Uint8Array | undefined): number;
+  /** Child, once Workers that came along run: OpenSSL's generators get a new seed. 0 or an errno. */
+  reseedOpenssl(): number;
+  /** Fills it with getrandom(2)'s bytes. 0 or an errno. */
+  freshRandom(array: Uint8Array): number;
 }

@@ -50,11 +50,11 @@ export function learnMathRandom(native: NativeRandom): NativeErrorInfo | null {
 }
 
 /** Parent, before each fork: finds what lies drawn ahead, so that a child can be rid of it. */
-export function prepareRandomness(): void {
+export function prepareRandomness(native: NativeRandom): void {
   // Looked at each time: a child then has no more of that list to read.
   if (!hasLoaded('internal/crypto/random') || found !== undefined) return;
   // eslint-disable-next-line @typescript-eslint/no-require-imports -- a process that does not use it does without
-  const { randomFillSync, randomInt, randomUUID } = require('node:crypto') as typeof nodeCrypto;
+  const { randomInt, randomUUID } = require('node:crypto') as typeof nodeCrypto;
   const integersAhead: Ahead = {
     values: 1024,
     bytes: 6 * 1024,
@@ -74,40 +74,45 @@ export function prepareRandomness(): void {
   const hidden: Ahead[] = [];
   const [integerCache, uuidCache] = [integersAhead, uuidsAhead].map((ahead) => {
     // Twice: the next value may have been the last one of its lot.
-    const array = arrayOf(ahead, randomFillSync) ?? arrayOf(ahead, randomFillSync) ?? undefined;
+    const array = arrayOf(ahead, native) ?? arrayOf(ahead, native) ?? undefined;
     if (array === undefined) hidden.push(ahead);
     return array;
   });
-  found = { integers: integerCache && new Integers(integerCache, randomFillSync), uuidCache, hidden };
+  found = { integers: integerCache && new Integers(integerCache, native), uuidCache, hidden };
 }
 
 /** Child, before its own code goes on. Workers that came along have to run: OpenSSL may have to wait for one. */
 export function renewRandomness(native: NativeRandom): void {
   const { integers, uuidCache, hidden } = found ?? nothing;
-  const errnum = native.renewRandom(uuidCache);
-  if (errnum !== 0) throw new Error(`getrandom: ${errnoName(errnum)}`);
+  check(native.reseedOpenssl());
+  if (uuidCache !== undefined) check(native.freshRandom(uuidCache));
   integers?.drop();
   for (const { values, draw } of hidden) {
     for (let i = 0; i < values; ++i) draw();
   }
 }
 
+function check(errnum: number): void {
+  if (errnum !== 0) throw new Error(`getrandom: ${errnoName(errnum)}`);
+}
+
 /**
  * What randomInt draws from once its cache is found. With a callback it asks the pool to fill that cache, once for all who call it
  * meanwhile. That ends in the parent; a child could not ask again (`asyncCacheFillInProgress` is true for ever), and in the
  * parent what was drawn in between without a callback, as to find the cache, would come a second time. So the cache gets no
- * end: it is never filled again, and what is read of it, by `randomCache.readUIntBE(offset, 6)`, comes from here.
+ * end: it is never filled again, and what is read of it, by `randomCache.readUIntBE(offset, 6)`, comes from here. It is the
+ * kernel's: what node:crypto exports may be another's, for a test.
  */
 class Integers {
   readonly #drawn: Buffer;
   #offset: number;
 
-  constructor(cache: Uint8Array, fill: typeof nodeCrypto.randomFillSync) {
+  constructor(cache: Uint8Array, native: NativeRandom) {
     this.#drawn = Buffer.allocUnsafeSlow(cache.length);
     this.#offset = cache.length;
     const draw = (_offset: number, bytes: number): number => {
       if (this.#offset === this.#drawn.length) {
-        fill(this.#drawn);
+        check(native.freshRandom(this.#drawn));
         this.#offset = 0;
       }
       const value = this.#drawn.readUIntBE(this.#offset, bytes);
@@ -126,14 +131,14 @@ class Integers {
 }
 
 /** The array of values drawn ahead; null where it is not to be seen, or is not what it seems to be. */
-function arrayOf(ahead: Ahead, fill: typeof nodeCrypto.randomFillSync): Uint8Array | null {
+function arrayOf(ahead: Ahead, native: NativeRandom): Uint8Array | null {
   const array = seenArray(ahead);
   if (array === null) return null;
   try {
     array.fill(0);
     return ahead.draw() === ahead.zero ? array : null;
   } finally {
-    fill(array);
+    check(native.freshRandom(array));
   }
 }
 

@@ -39,10 +39,10 @@ export function fork(options?: ForkOptions): number {
   forking = true;
   try {
     finishReadingCertificates();
-    prepareRandomness();
+    prepareRandomness(native);
     rehearse(native, request);
     const runAfterHooks = runBeforeHooks(request.beforeErrors, request.onHookError);
-    if (runAfterHooks !== null) prepareAgain(runAfterHooks);
+    if (runAfterHooks !== null) prepareAgain(native, runAfterHooks);
     return carryOut(native, request, runAfterHooks, false);
   } finally {
     forking = false;
@@ -57,9 +57,9 @@ function requireInspector({ inherited }: ForkRequest): void {
 }
 
 /** A hook may have been the first in this process to ask for a random value. */
-function prepareAgain(runAfterHooks: (side: AtForkSide) => void): void {
+function prepareAgain(native: NativeBinding, runAfterHooks: (side: AtForkSide) => void): void {
   try {
-    prepareRandomness();
+    prepareRandomness(native);
   } catch (error) {
     runAfterHooks('parent');
     throw error;

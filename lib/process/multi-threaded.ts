@@ -9,6 +9,7 @@ import * as path from 'node:path';
 import { type ThreadInfo, type ThreadKind, threadKinds } from '../census/threads';
 import type { ForkError } from '../errors';
 import type { NativeFork } from '../internal/native-fork';
+import { callSites } from '../internal/call-sites';
 import { silenceForNow } from '../internal/silence';
 import { throwLater } from '../internal/throw-later';
 import {
@@ -135,7 +136,12 @@ export function warnOfLostThreads(native: NativeFork, caller: () => unknown): vo
  */
 export function dropPendingWarnings(): void {
   warned.clear();
-  silenceForNow(process, (event) => event === 'warning' && new Error().stack?.includes('doEmitWarning') === true);
+  silenceForNow(process, (event, warning) => {
+    if (event !== 'warning') return false;
+    // Its caller is `emit`, and that one's is who gives the warning: not a program, which emits one by itself.
+    const [, , , giver] = callSites(4);
+    return giver?.getFunctionName() === 'doEmitWarning' || (warning as { code?: string } | undefined)?.code === code;
+  });
 }
 
 /** More than the frames of this package that can be in the way. */
@@ -144,25 +150,10 @@ const packageFolder = path.join(__dirname, '..', path.sep);
 
 /** The place in the program that has called this package; empty when there is none, as for setTimeout(fork). */
 function callSite(): string {
-  const before = {
-    prepareStackTrace: Reflect.get(Error, 'prepareStackTrace') as unknown,
-    stackTraceLimit: Error.stackTraceLimit,
-  };
-  try {
-    Error.stackTraceLimit = framesLooked;
-    Error.prepareStackTrace = (_, sites) => sites;
-  } catch {
-    return ''; // Error is frozen, as under --frozen-intrinsics: all calls are one place
-  }
-  try {
-    const { stack } = new Error() as unknown as { stack: NodeJS.CallSite[] };
-    const site = stack.find((each) => !isOurs(each.getFileName()) && !isNodes(each));
-    if (site === undefined) return '';
-    const file = site.getFileName() ?? site.getEvalOrigin() ?? '';
-    return [file, site.getLineNumber(), site.getColumnNumber()].join(':');
-  } finally {
-    Object.assign(Error, before);
-  }
+  const site = callSites(framesLooked).find((each) => !isOurs(each.getFileName()) && !isNodes(each));
+  if (site === undefined) return '';
+  const file = site.getFileName() ?? site.getEvalOrigin() ?? '';
+  return [file, site.getLineNumber(), site.getColumnNumber()].join(':');
 }
 
 function isOurs(file: string | null | undefined): boolean {

@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "binding/binding.h"
-#include "posix/unclaimed_children.h"
 
 namespace atfork::binding {
 namespace {
@@ -65,7 +64,7 @@ ChildWatches* ChildWatches::Install(Napi::Env env, Napi::Object exports) {
   // (id) -> {code, signaled, coreDumped, usage}, null while it runs, or NativeErrorInfo
   watches.Set("reap", Napi::Function::New(env, [self](const Napi::CallbackInfo& info) -> Napi::Value {
                 const Watch* const watch = self->Find(info);
-                const auto reaped = ReapChild(watch->pid, watch->pidfd.get());
+                const auto reaped = ReapChild(watch->child.pid, watch->pidfd.get());
                 if (!reaped) return ToNativeErrorInfo(info.Env(), reaped.error());
                 if (!reaped.value().has_value()) return info.Env().Null();
                 return ToChildEnd(info.Env(), *reaped.value());
@@ -74,7 +73,7 @@ ChildWatches* ChildWatches::Install(Napi::Env env, Napi::Object exports) {
   watches.Set("signal", Napi::Function::New(env, [self](const Napi::CallbackInfo& info) {
                 const Watch* const watch = self->Find(info);
                 const int signal = info[1].As<Napi::Number>().Int32Value();
-                return Napi::Number::New(info.Env(), SignalChild(watch->pid, watch->pidfd.get(), signal));
+                return Napi::Number::New(info.Env(), SignalChild(watch->child.pid, watch->pidfd.get(), signal));
               }));
   watches.Set("keepAlive", Napi::Function::New(env, [self](const Napi::CallbackInfo& info) {
                 self->ends_.KeepAlive(info[0].As<Napi::Number>().Uint32Value(), info[1].As<Napi::Boolean>().Value());
@@ -89,7 +88,7 @@ ChildWatches* ChildWatches::Install(Napi::Env env, Napi::Object exports) {
   const auto on_exit = [](napi_async_cleanup_hook_handle hook, void* arg) {
     auto* const all = static_cast<ChildWatches*>(arg);
     all->hook_ = hook;
-    for (auto& [id, watch] : all->watches_) AddUnclaimedChild(watch.pid, std::move(watch.pidfd));
+    all->LeaveAll();
     const auto leave = [](void* closed) {
       napi_remove_async_cleanup_hook(static_cast<ChildWatches*>(closed)->hook_);
       delete static_cast<ChildWatches*>(closed);
@@ -107,13 +106,13 @@ Result<uint32_t> ChildWatches::BeginOrKill(pid_t pid, UniqueFd pidfd) {
 }
 
 Result<uint32_t> ChildWatches::Begin(pid_t pid, UniqueFd pidfd) {
-  ReapUnclaimedChildren(pid);
   do {
     ++last_id_;
   } while (watches_.count(last_id_) != 0);
   const int errnum = ends_.Add(last_id_, pidfd.get());
   if (errnum != 0) return Error::Errno("epoll_ctl", "watch", errnum);
-  watches_.emplace(last_id_, Watch{pid, std::move(pidfd)});
+  watches_.try_emplace(last_id_, pid, std::move(pidfd));
+  ReapUnclaimedChildren();
   return last_id_;
 }
 
@@ -125,6 +124,17 @@ ChildWatches::Watch* ChildWatches::Find(const Napi::CallbackInfo& info) {
 void ChildWatches::End(uint32_t id) {
   ends_.Remove(id);
   watches_.erase(id);
+}
+
+void ChildWatches::LeaveAll() {
+  const bool own = ends_.AreOwn();
+  while (!watches_.empty()) {
+    Watch& watch = watches_.begin()->second;
+    const pid_t pid = watch.child.pid;
+    UniqueFd pidfd = std::move(watch.pidfd);
+    watches_.erase(watches_.begin());
+    if (own) AddUnclaimedChild(pid, std::move(pidfd));
+  }
 }
 
 void ChildWatches::Look(uint32_t id) {

@@ -7,10 +7,12 @@
 
 #include <cstdint>
 #include <map>
+#include <utility>
 
 #include "posix/child_end.h"
 #include "posix/fd.h"
 #include "posix/result.h"
+#include "posix/unclaimed_children.h"
 #include "runtime/child_ends.h"
 
 namespace atfork::binding {
@@ -29,7 +31,8 @@ class ChildWatches {
 
  private:
   struct Watch {
-    pid_t pid;
+    Watch(pid_t pid, UniqueFd its_pidfd) : child(pid), pidfd(std::move(its_pidfd)) {}
+    const ClaimedChild child;
     UniqueFd pidfd;
   };
 
@@ -38,6 +41,8 @@ class ChildWatches {
   // Of the id that JavaScript gives first.
   Watch* Find(const Napi::CallbackInfo& info);
   void End(uint32_t id);
+  // At the environment's end.
+  void LeaveAll();
   void Look(uint32_t id);
 
   const Napi::Env env_;

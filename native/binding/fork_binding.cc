@@ -141,7 +141,7 @@ Napi::Value LoadFork(const Napi::CallbackInfo& info) {
   }
   Status loaded = runtime::LoadFork();
   uv_loop_t* loop = nullptr;
-  if (loaded && napi_get_uv_event_loop(info.Env(), &loop) == napi_ok) runtime::WatchDeliveries(loop);
+  if (loaded && napi_get_uv_event_loop(info.Env(), &loop) == napi_ok) loaded = runtime::WatchDeliveries(loop);
   return loaded ? info.Env().Null() : ToNativeErrorInfo(info.Env(), loaded.error()).As<Napi::Value>();
 }
 

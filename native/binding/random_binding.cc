@@ -43,21 +43,23 @@ Napi::Value LearnMathRandom(const Napi::CallbackInfo& info) {
   }
 }
 
-// renewRandom(array?) -> 0 or an errno.
-Napi::Value RenewRandom(const Napi::CallbackInfo& info) {
-  int error = runtime::ReseedOpenssl();
-  if (error == 0 && info[0].IsTypedArray()) {
-    auto array = info[0].As<Napi::Uint8Array>();
-    if (!FreshRandom(array.Data(), array.ByteLength())) error = errno;
-  }
-  return Napi::Number::New(info.Env(), error);
+// reseedOpenssl() -> 0 or an errno.
+Napi::Value ReseedOpenssl(const Napi::CallbackInfo& info) {
+  return Napi::Number::New(info.Env(), runtime::ReseedOpenssl());
+}
+
+// freshRandom(array) -> 0 or an errno.
+Napi::Value FillWithFreshRandom(const Napi::CallbackInfo& info) {
+  auto array = info[0].As<Napi::Uint8Array>();
+  return Napi::Number::New(info.Env(), FreshRandom(array.Data(), array.ByteLength()) ? 0 : errno);
 }
 
 }  // namespace
 
 void InitRandom(Napi::Env env, Napi::Object exports) {
   exports.Set("learnMathRandom", Napi::Function::New(env, LearnMathRandom, "learnMathRandom"));
-  exports.Set("renewRandom", Napi::Function::New(env, RenewRandom, "renewRandom"));
+  exports.Set("reseedOpenssl", Napi::Function::New(env, ReseedOpenssl, "reseedOpenssl"));
+  exports.Set("freshRandom", Napi::Function::New(env, FillWithFreshRandom, "freshRandom"));
 }
 
 }  // namespace atfork::binding

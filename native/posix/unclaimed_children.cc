@@ -2,8 +2,8 @@
 // Runs in:  any thread, either side of a fork. Not async-signal-safe. Allocates.
 // Calls:    waitid(2), by way of ReapChild.
 //
-// A stack that is only ever taken as a whole, so that there is no ABA, and no lock that a fork could copy while it is
-// held. What another thread has in hand at a fork is in no list of the child's, which is right.
+// The unclaimed ones are a stack that is only ever taken as a whole, so that there is no ABA, and no lock around a
+// system call. What another thread has in hand at a fork is in no list of the child's, which is right.
 #include "posix/unclaimed_children.h"
 
 #include <atomic>
@@ -12,9 +12,14 @@
 #include <utility>
 
 #include "posix/child_end.h"
+#include "posix/short_lock.h"
 
 namespace atfork {
 namespace {
+
+// A child of fork() has its parent's claims until their environments end: no thread is parked while it holds the lock.
+ShortLock claims_lock;
+ClaimedChild* claims = nullptr;
 
 struct Unclaimed {
   pid_t pid;
@@ -42,15 +47,35 @@ void TakeAll(Keeps keeps) {
 
 }  // namespace
 
+bool IsClaimed(pid_t pid) {
+  const ShortLock::Guard guard(&claims_lock);
+  const ClaimedChild* claim = claims;
+  while (claim != nullptr && claim->pid != pid) claim = claim->next_;
+  return claim != nullptr;
+}
+
+ClaimedChild::ClaimedChild(pid_t its_pid) : pid(its_pid), link_(&claims) {
+  const ShortLock::Guard guard(&claims_lock);
+  next_ = claims;
+  if (next_ != nullptr) next_->link_ = &next_;
+  claims = this;
+}
+
+ClaimedChild::~ClaimedChild() {
+  const ShortLock::Guard guard(&claims_lock);
+  *link_ = next_;
+  if (next_ != nullptr) next_->link_ = link_;
+}
+
 void AddUnclaimedChild(pid_t pid, UniqueFd pidfd) {
   auto* const child = new (std::nothrow) Unclaimed{pid, std::move(pidfd), nullptr};
   if (child != nullptr) Push(child);
 }
 
-void ReapUnclaimedChildren(pid_t claimed) {
+void ReapUnclaimedChildren() {
   if (unclaimed.load(std::memory_order_relaxed) == nullptr) return;
-  TakeAll([claimed](const Unclaimed& child) {
-    if (child.pid == claimed) return false;
+  TakeAll([](const Unclaimed& child) {
+    if (IsClaimed(child.pid)) return false;
     const auto reaped = ReapChild(child.pid, child.pidfd.get());
     return reaped && !reaped.value().has_value();
   });

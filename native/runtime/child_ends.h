@@ -3,6 +3,7 @@
 #define ATFORK_RUNTIME_CHILD_ENDS_H_
 
 #include <sys/types.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include <cstdint>
@@ -27,6 +28,8 @@ class ChildEnds {
   int Add(uint32_t id, int pidfd);
   // Before the pidfd is closed.
   void Remove(uint32_t id);
+  // Whether they are this process's, and not those of the parent of a child of fork().
+  bool AreOwn() const { return owner_ == getpid(); }
   void KeepAlive(uint32_t id, bool keeps);
   // Whether its pidfd is looked at: so at first. An end that cannot be reaped yet would be told of again and again.
   void Listen(uint32_t id, bool listens);

@@ -191,7 +191,7 @@ Status Provide(uv_loop_t* loop, const ParkedCounts& counts, const ForkOptions& o
   if (noted) noted = SnapshotLoopFds(uv_backend_fd(loop), loop->async_io_watcher.fd, confines);
   if (noted) noted = NoteMathRandom();
   if (noted) NoteQueryIds();
-  if (noted) NoteBatch(loop);
+  if (noted) NoteSignals(loop);
   if (noted && (MayReachTaskLimit(counts.all + 1 + PoolSize()) || MayReachFdLimit())) noted = ExpectCompletion();
   return noted;
 }

@@ -13,7 +13,9 @@
 #include <pthread.h>
 #include <sys/ioctl.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <utility>
 #include <vector>
 
@@ -52,47 +54,54 @@ void Deliver(uv_async_t* announcement) {
   deliveries.pop_back();
 }
 
-// This was loaded by a callback that has not returned, which may be one of a delivery that nobody here saw begin.
-bool may_have_missed = false;
-uv_prepare_t next_turn;
-QueueNode* missed = nullptr;  // its head, when the fork came
+// Heads of the deliveries in which this was loaded. They stay here: what is left of one that is over is no ring.
+std::vector<QueueNode*> unseen;
 
-bool IsDelivered(QueueNode* node, const uv_loop_t* loop, QueueNode* copy) {
-  struct uv__work work;
-  if (!ReadOwnMemory(reinterpret_cast<uintptr_t>(WorkOf(node)), &work, sizeof work) || work.loop != loop) return false;
-  *copy = *AsQueueNode(&work.wq);
-  return true;
+bool MayBeNode(const QueueNode* node) {
+  const auto address = reinterpret_cast<uintptr_t>(node);
+  return address != 0 && address % alignof(QueueNode) == 0 && address >> 47 == 0;
 }
 
-// Whether this is the head of a ring of this loop's requests, one at least. What is read need not be pointers.
-bool IsHead(QueueNode* head, const uv_loop_t* loop) {
-  if (head->next == head || head->next == nullptr) return false;
-  QueueNode* before = head;
+bool ReadNode(QueueNode* node, const uv_loop_t* loop, QueueNode* copy) {
+  struct uv__work work;
+  if (!MayBeNode(node) || !ReadOwnMemory(reinterpret_cast<uintptr_t>(WorkOf(node)), &work, sizeof work)) return false;
+  *copy = *AsQueueNode(&work.wq);
+  return work.loop == loop;
+}
+
+// Whether this is the head of a ring of this loop's requests, one at least. What is read of it need not be pointers.
+bool IsHead(const QueueNode* head, const uv_loop_t* loop) {
+  if (head->next == head || !MayBeNode(head->next) || !MayBeNode(head->prev)) return false;
+  const QueueNode* before = head;
   // Each is one of the loop's active requests, so that a ring that does not come back here ends, too.
   unsigned left = loop->active_reqs.count;
   for (QueueNode* node = head->next; node != head; --left) {
     QueueNode copy;
-    if (left == 0 || !IsDelivered(node, loop, &copy) || copy.prev != before) return false;
+    if (left == 0 || !ReadNode(node, loop, &copy) || copy.prev != before) return false;
     before = std::exchange(node, copy.next);
   }
   return head->prev == before;
 }
 
-// Of the delivery that this is called in; null where it is none, or nothing is left of it.
-QueueNode* HeadOnStack(const uv_loop_t* loop) {
+// Of all deliveries that this is called in, and of which something is left.
+Result<std::vector<QueueNode*>> HeadsOnStack(const uv_loop_t* loop) {
+  std::vector<QueueNode*> heads;
+  if (loop->active_reqs.count == 0) return heads;
   pthread_attr_t attributes;
+  const int error = pthread_getattr_np(pthread_self(), &attributes);
+  if (error != 0) return Error::Errno("pthread_getattr_np", "load", error);
   void* stack = nullptr;
   size_t size = 0;
-  if (pthread_getattr_np(pthread_self(), &attributes) != 0) return nullptr;
   pthread_attr_getstack(&attributes, &stack, &size);
   pthread_attr_destroy(&attributes);
+  const auto own = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
   const uintptr_t end = reinterpret_cast<uintptr_t>(stack) + size - sizeof(QueueNode);
-  uintptr_t at = reinterpret_cast<uintptr_t>(__builtin_frame_address(0));
-  for (; at <= end; at += sizeof(void*)) {
+  if (own < reinterpret_cast<uintptr_t>(stack)) return heads;
+  for (uintptr_t at = own; at <= end; at += sizeof(void*)) {
     auto* const node = reinterpret_cast<QueueNode*>(at);
-    if (IsHead(node, loop)) return node;
+    if (IsHead(node, loop)) heads.push_back(node);
   }
-  return nullptr;
+  return heads;
 }
 
 bool has_signals = false;  // in hand, when the fork came
@@ -131,29 +140,26 @@ void HearAgain(uv_loop_t* loop) {
 
 }  // namespace
 
-void WatchDeliveries(uv_loop_t* loop) {
-  if (libuv_s_delivery != nullptr) return;
+Status WatchDeliveries(uv_loop_t* loop) {
+  if (libuv_s_delivery != nullptr) return Unit{};
+  auto heads = HeadsOnStack(loop);
+  if (!heads) return heads.error();
+  unseen = std::move(heads.value());
   libuv_s_delivery = std::exchange(loop->wq_async.async_cb, Deliver);
-  may_have_missed = true;
-  uv_prepare_init(loop, &next_turn);
-  uv_prepare_start(&next_turn, [](uv_prepare_t* handle) {
-    may_have_missed = false;
-    uv_close(reinterpret_cast<uv_handle_t*>(handle), nullptr);
-  });
-  uv_unref(reinterpret_cast<uv_handle_t*>(&next_turn));
+  return Unit{};
 }
 
-std::vector<QueueNode*> RequestsInHand() {
+std::vector<QueueNode*> RequestsInHand(const uv_loop_t* loop) {
   std::vector<QueueNode*> heads;
-  if (missed != nullptr) heads.push_back(missed);
+  std::copy_if(unseen.begin(), unseen.end(), std::back_inserter(heads),
+               [loop](const QueueNode* head) { return IsHead(head, loop); });
   for (const Delivery& each : deliveries) {
     if (each.head != nullptr) heads.push_back(each.head);
   }
   return heads;
 }
 
-void NoteBatch(uv_loop_t* loop) {
-  missed = may_have_missed ? HeadOnStack(loop) : nullptr;
+void NoteSignals(uv_loop_t* loop) {
   int unread = 0;
   if (ioctl(loop->signal_pipefd[0], FIONREAD, &unread) != 0) unread = 0;
   int undelivered = 0;

@@ -7,18 +7,20 @@
 
 #include <vector>
 
+#include "posix/result.h"
 #include "runtime/libuv_queue.h"
 
 namespace atfork::runtime {
 
 // Parent, the loop's thread, once: from here on it is known which finished requests to the pool the loop has in hand.
-void WatchDeliveries(uv_loop_t* loop);
+// Those that are under way are looked for on this stack.
+Status WatchDeliveries(uv_loop_t* loop);
 
 // Those, in a ring around each of these heads: more than one where a callback of one has turned the loop itself.
-std::vector<QueueNode*> RequestsInHand();
+std::vector<QueueNode*> RequestsInHand(const uv_loop_t* loop);
 
-// Parent, before the fork: whether it has signals in hand, or requests since before WatchDeliveries.
-void NoteBatch(uv_loop_t* loop);
+// Parent, before the fork: whether it has signals in hand.
+void NoteSignals(uv_loop_t* loop);
 
 // Child, after uv_loop_fork(3): signals that were caught and have not been delivered, in hand or not.
 void ForgetSignals(uv_loop_t* loop);

@@ -179,7 +179,7 @@ void WithholdQueuedRequests(uv_loop_t* loop) {
 void WithholdFinishedRequests(uv_loop_t* loop) {
   const std::vector<Block> polls = FilePolls(loop);
   QueueNode* const head = AsQueueNode(&loop->wq);
-  for (QueueNode* const in_hand : RequestsInHand()) WithholdAll(loop, in_hand, polls);
+  for (QueueNode* const in_hand : RequestsInHand(loop)) WithholdAll(loop, in_hand, polls);
   uv_mutex_lock(&loop->wq_mutex);
   WithholdAll(loop, head, polls);
   // uv_loop_fork(3) has dropped what announced it.

@@ -10,9 +10,12 @@ describe("what libuv's pool has been asked for is the parent's", () => {
   it('when it is finished', () => passes('finished'));
   it('when it is being delivered', () => passes('inHand'));
   it('when it is being delivered in a turn of the loop within another', () => passes('inHandTwice'));
-  it('when it is being delivered, and the callback that forks has loaded the package', async () => {
-    expect(await fixturePasses('pending-work-early.cjs')).toBe('done\n');
-  });
+  it.each(['once', 'twice'])(
+    'when it is being delivered %s, and the callback that forks has loaded the package',
+    async (lots) => {
+      expect(await fixturePasses('pending-work-early.cjs', { args: [lots] })).toBe('done\n');
+    },
+  );
   it('at any instant', () => passes('atAnyInstant'));
   it('in each of three generations', () => passes('generations'));
   it('when it waits in a system call, and what is queued behind it', () => passes('inSystemCalls'));
