@@ -2,6 +2,7 @@
 // Runs in:  the main thread, parent and child. A work item runs on a pool thread.
 // Calls:    libuv, on loops of our own but for uv_loop_fork(3) and uv_async_send(3).
 // Rests on: libuv src/threadpool.c: its own child handler makes the next uv_queue_work start a new pool.
+//           src/unix/linux.c, uv__io_poll: a watcher whose `events` are 0 is added to the epoll set, another modified.
 #include "runtime/event_loop.h"
 
 #include <pthread.h>
@@ -193,6 +194,12 @@ int RenewLoop(uv_loop_t* loop) {
       &pending);
   const int error = uv_loop_fork(loop);
   if (error != 0) return error;
+  // It has overlooked those that were to be modified anyway, as where a socket that is read could not write all at
+  // once: they are not in the new epoll set, and libuv aborts.
+  for (unsigned i = 0; i < loop->nwatchers; ++i) {
+    uv__io_t* const watcher = loop->watchers[i];
+    if (watcher != nullptr && watcher->pevents != 0) watcher->events = 0;
+  }
   for (uv_async_t* async : pending) uv_async_send(async);
   ForgetSignals(loop);
   return 0;
