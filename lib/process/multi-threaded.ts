@@ -8,8 +8,8 @@ import * as path from 'node:path';
 
 import { type ThreadInfo, type ThreadKind, threadKinds } from '../census/threads';
 import type { ForkError } from '../errors';
-import type { NativeFork } from '../internal/native-fork';
 import { callSites } from '../internal/call-sites';
+import type { NativeFork } from '../internal/native-fork';
 import { silenceForNow } from '../internal/silence';
 import { throwLater } from '../internal/throw-later';
 import {
