@@ -3,13 +3,14 @@
  * is what is built upon them (TLS, requests and responses, sessions). Nothing of that fails here: what is under way is the
  * parent's.
  */
+import type { EventEmitter } from 'node:events';
 import type * as httpModule from 'node:http';
 import type * as netModule from 'node:net';
 import type { Duplex } from 'node:stream';
 import type * as tlsModule from 'node:tls';
 
 import { hasLoaded } from './loaded-modules';
-import { type Emitter, hidden, mute, silence } from './silence';
+import { type Emitter, hidden, mute, muteButClose, silence } from './silence';
 import { throwLater } from './throw-later';
 import { forgetWrites } from './unwritten';
 import { abandonRequests, clientOf, silenceWebSockets, usesUndici } from './undici';
@@ -93,7 +94,7 @@ function forgetHandshake(socket: HttpSocket): void {
  * What waits for the end of a stream by node:stream (`finished`, `pipeline`, `for await`) takes 'close' before it for an error:
  * a rejection, of which nobody in the child would know. It waits for ever.
  */
-function leavePending(stream: Duplex): void {
+function leavePending(stream: EventEmitter): void {
   for (const listener of stream.listeners('close')) {
     if (!['onclose', ''].includes(listener.name)) continue;
     if (!/ERR_STREAM_PREMATURE_CLOSE|getEosOnCloseError/.test(String(listener))) continue;
@@ -132,12 +133,18 @@ function dropSession(session: Emitter & Destroyable): void {
     for (const method of answers)
       if (method in stream) Object.defineProperty(stream, method, { value: () => undefined });
     for (const key of ['request', 'response']) {
-      const message = hidden(stream, key) as Emitter | null | undefined;
-      if (message) mute(message);
+      const message = hidden(stream, key) as EventEmitter | null | undefined;
+      if (message) closeAnswer(message);
     }
   }
   // Not with its socket, a tick later: who asks it for something meanwhile has to be told that it is no use.
   destroy(session);
+}
+
+/** A server's request or response: what is open for it is closed on its 'close'. A body of which half is there does not end. */
+function closeAnswer(message: EventEmitter): void {
+  muteButClose(message);
+  leavePending(message);
 }
 
 /** Requests and responses of node:http that are under way, and those that wait for a connection of their agent. */
@@ -151,7 +158,7 @@ function dropRequests(sockets: HttpSocket[]): void {
   agents.forEach((agent) => {
     dropQueuedRequests(agent);
   });
-  sockets.flatMap(messagesOf).forEach(mute);
+  sockets.flatMap(messagesOf).forEach(dropMessage);
   for (const { parser } of sockets) if (parser) parser.onIncoming = ignoreMessage;
 
   // One that was made in the very turn of the fork gets its connection on the next tick, before that says that it is closed.
@@ -169,8 +176,17 @@ function dropRequests(sockets: HttpSocket[]): void {
     const seen = new Set(agents);
     addAgentsOf(sockets, agents);
     for (const agent of agents) if (!seen.has(agent)) dropQueuedRequests(agent, own);
-    sockets.flatMap(messagesOf).forEach(mute);
+    sockets.flatMap(messagesOf).forEach(dropMessage);
   });
+}
+
+/** A client's says nothing at all: libraries take 'close' without an answer for a failure, and ask again. */
+function dropMessage(message: HttpMessage): void {
+  // eslint-disable-next-line @typescript-eslint/no-require-imports -- it is loaded
+  const { IncomingMessage, ServerResponse } = require('node:http') as typeof httpModule;
+  const isRequest = message instanceof IncomingMessage && typeof message.method === 'string';
+  if (isRequest || message instanceof ServerResponse) closeAnswer(message);
+  else mute(message);
 }
 
 /** What comes after it in what has been read already: the parser goes through it to its end, within fork(). */

@@ -18,6 +18,15 @@ export function mute(emitter: Emitter): void {
   Object.defineProperty(emitter, 'emit', { value: () => false, writable: true, configurable: true });
 }
 
+/** From here on `emitter` says that it is closed, and nothing else. */
+export function muteButClose(emitter: Emitter): void {
+  // eslint-disable-next-line @typescript-eslint/unbound-method -- called with the receiver below
+  const { emit } = emitter;
+  const value = (event: string | symbol, ...rest: unknown[]): boolean =>
+    event === 'close' && emit.call(emitter, event, ...rest);
+  Object.defineProperty(emitter, 'emit', { value, writable: true, configurable: true });
+}
+
 /** What silenceForNow() has put in the place of which own `emit`, and whether it is of use no more. */
 const replaced = new WeakMap<object, Replaced>();
 

@@ -32,7 +32,10 @@ export function invalidType(name: string, expected: string, value: unknown): Typ
 /** A TypeError with ERR_INVALID_ARG_VALUE. `reason` reads like `must be a string without null bytes`. */
 export function invalidValue(name: string, reason: string, value: unknown): TypeError {
   const kind = name.includes('.') ? 'property' : 'argument';
-  return coded(new TypeError(`The ${kind} '${name}' ${reason}. Received ${inspect(value)}`), 'ERR_INVALID_ARG_VALUE');
+  // As long as Node's at most: of a stream, some 6,000 characters are its module's.
+  const shown = inspect(value);
+  const cut = shown.length > 128 ? `${shown.slice(0, 128)}...` : shown;
+  return coded(new TypeError(`The ${kind} '${name}' ${reason}. Received ${cut}`), 'ERR_INVALID_ARG_VALUE');
 }
 
 /** A TypeError with ERR_INVALID_RETURN_VALUE. `expected` reads like `a string`, `name` is the function's. */

@@ -8,7 +8,7 @@ import { invalidType, invalidValue, validateObject } from '../internal/validate'
 import { hasWorkers } from '../internal/workers';
 
 /**
- * `NAME=value` of each that is not undefined, as child_process has it. Null is the environment of this process as the C library
+ * `NAME=value` of each that is not undefined, inherited ones too, as child_process has it. Null is the environment of this process as the C library
  * has it: that is what `process.env` shows on the main thread, slowly. A Worker may write to it at any time (SHARE_ENV).
  *
  * @throws TypeError
@@ -17,8 +17,12 @@ export function environmentOf(env: unknown, name: string): NullTerminated | null
   if (env === process.env && isOwnEnvironment(env) && !hasWorkers()) return null;
   validateObject(env, name);
   const pairs: string[] = [];
-  for (const [key, value] of Object.entries(env) as [string, unknown][]) {
+  const variables = env as Record<string, unknown>;
+  for (const key in variables) {
+    const value = variables[key];
     if (value === undefined) continue;
+    // What Object.prototype has been given is nobody's environment.
+    if (key in Object.prototype && !Object.hasOwn(variables, key)) continue;
     if (typeof value === 'symbol') throw invalidType(`${name}['${key}']`, 'of type string', value);
     const pair = `${key}=${value as string}`;
     if (pair.includes('\0')) throw invalidValue(`${name}['${key}']`, 'must be a string without null bytes', value);

@@ -171,8 +171,9 @@ class Gatherer {
       taken_ += output.size() - before;
       const bool overflows = (limits_.max_buffer_of_all ? taken_ : output.size()) > limits_.max_buffer;
       if (length > 0 && !overflows) continue;
-      fd.reset();
+      // In this order: what is written to a pipe that nobody reads is answered with SIGPIPE.
       if (overflows) Overflow(index);
+      fd.reset();
       return;
     }
   }

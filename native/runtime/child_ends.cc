@@ -6,7 +6,10 @@
 //           Where there is no pidfd, uv_signal_* for SIGCHLD: libuv shares that among all who ask for it, and waits for
 //           its own children pid by pid, so nobody's are stolen. Allocates.
 //           uv_check_* : who waits for an end hears of it after the loop has told of all else that it has seen with it,
-//           as libuv does, so that what a program has written last comes before its end.
+//           as libuv does, so that what a program has written last comes before its end. And a turn later: a signal for
+//           the whole process group (^C, kill(2) of a service) is this process's, too, and runs its handler when
+//           epoll_wait(2) returns, too late for that turn. A program that restarts what has ended, unless it has been
+//           told to end itself, has to hear of that first.
 //
 // A child of fork() has the parent's epoll set, not a copy of it: nothing may be taken out of that.
 #include "runtime/child_ends.h"
@@ -40,6 +43,7 @@ struct ChildEnds::Polled {
 struct ChildEnds::Checked {
   uv_check_t handle;
   ChildEnds* owner;
+  int turns;
 };
 
 struct ChildEnds::Signaled {
@@ -67,7 +71,7 @@ void ChildEnds::LeaveIfClosed() {
 
 int ChildEnds::OpenChecked() {
   if (checked_ != nullptr) return 0;
-  auto* const checked = new (std::nothrow) Checked{{}, this};
+  auto* const checked = new (std::nothrow) Checked{{}, this, 0};
   if (checked == nullptr) return ENOMEM;
   uv_check_init(loop_, &checked->handle);  // cannot fail
   uv_unref(AnyOf(checked));
@@ -95,9 +99,14 @@ int ChildEnds::OpenPolled() {
     // In a child of fork() its parent's children end, too, and there may be nobody who has asked for one here.
     owner->ForgetParents();
     if (owner->polled_ == nullptr) return;
+    if (uv_is_active(AnyOf(owner->checked_)) != 0) return;
+    owner->checked_->turns = 0;
     uv_check_start(&owner->checked_->handle, [](uv_check_t* check) {
+      auto* const checked = static_cast<Checked*>(check->data);
+      // The set is still readable, so the next turn comes at once.
+      if (++checked->turns < 2) return;
       uv_check_stop(check);
-      static_cast<Checked*>(check->data)->owner->LookAtReady();
+      checked->owner->LookAtReady();
     });
   });
   if (error != 0) CloseHandle(&polled_);

@@ -30,6 +30,10 @@ describe.each(['plain', 'pidfd'])('ChildHandle without: %s', (without) => {
   });
 });
 
+it('a signal for the whole group before the ends of its children', async () => {
+  expect(await fixturePasses('child-handle.cjs', { args: ['signalFirst'] })).toBe('done\n');
+});
+
 it('children that are left at exit', async () => {
   expect(await fixturePasses('left-at-exit.cjs')).toBe('done\n');
 });
