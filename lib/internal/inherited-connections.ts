@@ -9,6 +9,7 @@ import type * as netModule from 'node:net';
 import type { Duplex } from 'node:stream';
 import type * as tlsModule from 'node:tls';
 
+import { instancesOf } from './heap-instances';
 import { hasLoaded } from './loaded-modules';
 import { type Emitter, hidden, mute, muteButClose, silence } from './silence';
 import { throwLater } from './throw-later';
@@ -97,7 +98,8 @@ function forgetHandshake(socket: HttpSocket): void {
 function leavePending(stream: EventEmitter): void {
   for (const listener of stream.listeners('close')) {
     if (!['onclose', ''].includes(listener.name)) continue;
-    if (!/ERR_STREAM_PREMATURE_CLOSE|getEosOnCloseError/.test(String(listener))) continue;
+    // The last is the package end-of-stream's, and so pump's.
+    if (!/ERR_STREAM_PREMATURE_CLOSE|getEosOnCloseError|onclosenexttick/.test(String(listener))) continue;
     stream.removeListener('close', listener as () => void);
   }
 }
@@ -134,7 +136,11 @@ function dropSession(session: Emitter & Destroyable): void {
       if (method in stream) Object.defineProperty(stream, method, { value: () => undefined });
     for (const key of ['request', 'response']) {
       const message = hidden(stream, key) as EventEmitter | null | undefined;
-      if (message) closeAnswer(message);
+      if (!message) continue;
+      closeAnswer(message);
+      // A request ends its body when it is closed: whoever reads it would take the half for all.
+      for (const method of ['push', '_read'])
+        if (method in message) Object.defineProperty(message, method, { value: () => false });
     }
   }
   // Not with its socket, a tick later: who asks it for something meanwhile has to be told that it is no use.
@@ -143,8 +149,10 @@ function dropSession(session: Emitter & Destroyable): void {
 
 /** A server's request or response: what is open for it is closed on its 'close'. A body of which half is there does not end. */
 function closeAnswer(message: EventEmitter): void {
-  muteButClose(message);
-  leavePending(message);
+  // What waits for it may have come in the child only.
+  muteButClose(message, () => {
+    leavePending(message);
+  });
 }
 
 /** Requests and responses of node:http that are under way, and those that wait for a connection of their agent. */
@@ -159,6 +167,7 @@ function dropRequests(sockets: HttpSocket[]): void {
     dropQueuedRequests(agent);
   });
   sockets.flatMap(messagesOf).forEach(dropMessage);
+  pipelinedOn(sockets).forEach(dropMessage);
   for (const { parser } of sockets) if (parser) parser.onIncoming = ignoreMessage;
 
   // One that was made in the very turn of the fork gets its connection on the next tick, before that says that it is closed.
@@ -201,6 +210,19 @@ interface AgentMethods {
 /** The request and the response that are under way on a connection, of a client or a server. */
 function messagesOf({ _httpMessage: message, parser }: HttpSocket): HttpMessage[] {
   return [message, message?.res, message?.req, parser?.incoming].filter((each) => each !== undefined && each !== null);
+}
+
+/** Requests on connections whose client does not await the answers: Node keeps a list of them that cannot be reached. */
+function pipelinedOn(sockets: HttpSocket[]): HttpMessage[] {
+  const busy = sockets.filter(({ _httpMessage: answer, parser }) => {
+    const latest = parser?.incoming ?? undefined;
+    return answer?.req !== undefined && latest !== undefined && latest !== answer.req;
+  });
+  if (busy.length === 0) return [];
+  // eslint-disable-next-line @typescript-eslint/no-require-imports -- it is loaded
+  const { IncomingMessage } = require('node:http') as typeof httpModule;
+  const all = (instancesOf(IncomingMessage) ?? []) as (HttpMessage & { socket: HttpSocket })[];
+  return all.filter(({ socket }) => busy.includes(socket));
 }
 
 function addAgentsOf(sockets: HttpSocket[], agents: Set<httpModule.Agent>): void {

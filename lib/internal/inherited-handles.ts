@@ -121,7 +121,7 @@ function disconnect(owners: object[]): void {
     // Or Node would report each module that is loaded from now on, and fail: lib/internal/modules/cjs/loader.js.
     if (process.env.WATCH_REPORT_DEPENDENCIES !== undefined) Reflect.set(process, 'send', undefined);
     // Now, since it says so on the next tick.
-    silenceForNow(each, (event) => channelEvents.includes(event as string));
+    silenceForNow(each, channelEvents);
   }
 }
 

@@ -11,7 +11,7 @@ import { throwLater } from '../internal/throw-later';
 import { endWorkers } from '../internal/workers';
 import { refusal } from './fork-support';
 import type { Inherited } from './inherit';
-import { dropPendingWarnings } from './multi-threaded';
+import { forgetWarnings } from './multi-threaded';
 
 /**
  * Child: once, before anything else. A rehearsal, in the parent, goes the same way and changes nothing, all being kept:
@@ -19,7 +19,7 @@ import { dropPendingWarnings } from './multi-threaded';
  */
 export function beginChild(native: NativeBinding, inherited: Inherited, isRehearsal: boolean): void {
   if (!isRehearsal) {
-    attempt(dropPendingWarnings);
+    attempt(forgetWarnings);
     native.lockWaits.forgetAll();
     attempt(forgetParentsWaits);
   }

@@ -10,7 +10,7 @@ import { type ThreadInfo, type ThreadKind, threadKinds } from '../census/threads
 import type { ForkError } from '../errors';
 import { callSites } from '../internal/call-sites';
 import type { NativeFork } from '../internal/native-fork';
-import { silenceForNow } from '../internal/silence';
+import { dropPendingWarnings } from '../internal/pending-warnings';
 import { throwLater } from '../internal/throw-later';
 import {
   invalidValue,
@@ -130,18 +130,10 @@ export function warnOfLostThreads(native: NativeFork, caller: () => unknown): vo
   }
 }
 
-/**
- * Child: warnings of any kind that were on their way at the fork are the parent's to give. Each is a call of `doEmitWarning` on the
- * next tick (lib/internal/process/warning.js), before those that this process adds. What it warns of itself, it has not yet.
- */
-export function dropPendingWarnings(): void {
+/** Child: what the parent has said, or is about to say, is not the child's to say. */
+export function forgetWarnings(): void {
   warned.clear();
-  silenceForNow(process, (event, warning) => {
-    if (event !== 'warning') return false;
-    // Its caller is `emit`, and that one's is who gives the warning: not a program, which emits one by itself.
-    const [, , , giver] = callSites(4);
-    return giver?.getFunctionName() === 'doEmitWarning' || (warning as { code?: string } | undefined)?.code === code;
-  });
+  dropPendingWarnings(code);
 }
 
 /** More than the frames of this package that can be in the way. */

@@ -18,6 +18,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <new>
 #include <vector>
@@ -43,7 +44,9 @@ struct ChildEnds::Polled {
 struct ChildEnds::Checked {
   uv_check_t handle;
   ChildEnds* owner;
-  int turns;
+  int turns;  // of the loop, since those of `ready` were
+  epoll_event ready[kAtOnce];
+  int count;
 };
 
 struct ChildEnds::Signaled {
@@ -71,7 +74,7 @@ void ChildEnds::LeaveIfClosed() {
 
 int ChildEnds::OpenChecked() {
   if (checked_ != nullptr) return 0;
-  auto* const checked = new (std::nothrow) Checked{{}, this, 0};
+  auto* const checked = new (std::nothrow) Checked{{}, this, 0, {}, 0};
   if (checked == nullptr) return ENOMEM;
   uv_check_init(loop_, &checked->handle);  // cannot fail
   uv_unref(AnyOf(checked));
@@ -99,11 +102,14 @@ int ChildEnds::OpenPolled() {
     // In a child of fork() its parent's children end, too, and there may be nobody who has asked for one here.
     owner->ForgetParents();
     if (owner->polled_ == nullptr) return;
-    if (uv_is_active(AnyOf(owner->checked_)) != 0) return;
-    owner->checked_->turns = 0;
-    uv_check_start(&owner->checked_->handle, [](uv_check_t* check) {
+    Checked* const checked = owner->checked_;
+    if (uv_is_active(AnyOf(checked)) != 0) return;
+    checked->turns = 0;
+    checked->count = epoll_wait(owner->polled_->set.get(), checked->ready, kAtOnce, 0);
+    uv_check_start(&checked->handle, [](uv_check_t* check) {
       auto* const checked = static_cast<Checked*>(check->data);
-      // The set is still readable, so the next turn comes at once.
+      // The set is still readable, so the next turn comes at once; and more of them, for those that are not told of
+      // now.
       if (++checked->turns < 2) return;
       uv_check_stop(check);
       checked->owner->LookAtReady();
@@ -117,10 +123,9 @@ void ChildEnds::LookAtReady() {
   ForgetParents();
   const Polled* const polled = polled_;
   if (polled == nullptr) return;
-  epoll_event ended[kAtOnce];
-  const int count = epoll_wait(polled->set.get(), ended, kAtOnce, 0);
-  // Whoever hears of one may end this.
-  for (int i = 0; i < count && polled_ == polled; ++i) look_(arg_, ended[i].data.u32);
+  // Whoever hears of one may end this, or begin it again: `ready` is of the next turns then.
+  const std::vector<epoll_event> ended(checked_->ready, checked_->ready + std::max(checked_->count, 0));
+  for (size_t i = 0; i < ended.size() && polled_ == polled; ++i) look_(arg_, ended[i].data.u32);
 }
 
 int ChildEnds::OpenSignaled() {
@@ -152,6 +157,7 @@ void ChildEnds::ForgetParents() {
   owner_ = getpid();
   children_.clear();
   CloseHandle(&polled_);
+  if (checked_ != nullptr) checked_->count = 0;
   CountAlive(-alive_);
 }
 
