@@ -25,7 +25,7 @@ describe('a child closes what it has inherited, and nobody else notices', () => 
   it('with requests that are being answered', () => passesHttp('answers'));
   it.each(['ofServer', 'overSocket', 'insideTls'])('with 10 MB queued on TLS over another socket: %s', passesTls);
   it.each(['idle', 'beingRead', 'handshake', 'https', 'http2'])('TLS: %s', passesTls);
-  it.each(['http2', 'http2UnderWay', 'pipelined', 'pipelinedUnanswered'])('%s', passesHttp);
+  it.each(['http2', 'http2UnderWay', 'http2Unread', 'pipelined', 'pipelinedUnanswered'])('%s', passesHttp);
   it.each(['writesUnderWay', 'keptWithQueue', 'keptWithEnd', 'watchMode'])('%s', passes);
   it.each(['channels', 'channelOnStdin', 'datagrams', 'watchers', 'watchedByPromise'])('%s', passes);
 });
