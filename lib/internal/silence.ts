@@ -18,7 +18,7 @@ export function mute(emitter: Emitter): void {
   Object.defineProperty(emitter, 'emit', { value: () => false, writable: true, configurable: true });
 }
 
-/** From here on `emitter` says that it is closed, `beforeClose` being called first, and nothing else. */
+/** From here on `emitter` says that it is closed, `beforeClose` being called first, and what stops pipes; nothing else. */
 export function muteButClose(emitter: Emitter, beforeClose: () => void): void {
   // eslint-disable-next-line @typescript-eslint/unbound-method -- called with the receiver below
   const { emit } = emitter;

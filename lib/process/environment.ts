@@ -8,8 +8,8 @@ import { invalidType, invalidValue, validateObject } from '../internal/validate'
 import { hasWorkers } from '../internal/workers';
 
 /**
- * `NAME=value` of each that is not undefined, inherited ones too, as child_process has it. Null is the environment of this process as the C library
- * has it: that is what `process.env` shows on the main thread, slowly. A Worker may write to it at any time (SHARE_ENV).
+ * `NAME=value` of each that is not undefined, inherited ones too, as child_process has it. Null is the environment of this process as
+ * the C library has it: that is what `process.env` shows on the main thread, slowly. A Worker may write to it at any time (SHARE_ENV).
  *
  * @throws TypeError
  */
